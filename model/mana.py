@@ -1,8 +1,9 @@
 """Mana costs: what `{2}{W/U}{G/P}` asks for, and the one pattern that says what is a cost.
 
 The notation is the Comprehensive Rules' (107.4) as Scryfall and XMage write it. Letters may be
-of either case, the halves of a hybrid symbol in either order, white space ignored. Faces of a split or two-faced card
-are separated by `//`; a face may cost nothing, as the land behind a spell does.
+of either case, the halves of a hybrid symbol in either order; white space between symbols is
+ignored. Faces of a split or two-faced card are separated by `//`; a face may cost nothing, as the
+land behind a spell does.
 """
 
 from __future__ import annotations
