@@ -27,6 +27,10 @@ JSON = "application/json"
 
 logger = logging.getLogger(__name__)
 
+# msgspec's messages speak of Python's types, clients of JSON's.
+_JSON_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_PYTHON_TYPE = re.compile(rf"\b({'|'.join(_JSON_TYPES)})\b")
+
 
 class Body(NamedTuple):
     """A request as TorchServe hands it over.
@@ -266,13 +270,14 @@ def _validation_error(error: msgspec.ValidationError, base: str) -> DraftError:
     if detail.startswith("Invalid enum value"):
         allowed = ", ".join(get_args(Rarity))
         return errors.UnknownValue(f"{detail[:80]}; allowed are {allowed}", path)
+    detail = _PYTHON_TYPE.sub(lambda name: _JSON_TYPES[name[0]], detail.replace("`", ""))
     if "of length" in detail:
-        return errors.WrongLength(detail.replace("`", ""), path)
+        return errors.WrongLength(detail, path)
     if ", got " in detail:
-        return errors.WrongType(detail.replace("`", ""), path)
+        return errors.WrongType(detail, path)
     if "<=" in detail or ">=" in detail or "out of range" in detail:
-        return errors.OutOfRange(detail.replace("`", ""), path)
-    return errors.InvalidRequest(detail.replace("`", ""), path)
+        return errors.OutOfRange(detail, path)
+    return errors.InvalidRequest(detail, path)
 
 
 def _json_type(value: Any) -> str:

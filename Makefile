@@ -1,0 +1,70 @@
+# The front door. `make` lists the targets; each is one line that calls a program.
+# Settings of the server are environment variables: `make serve PORT=9000 MAX_BATCH_SIZE=8`.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+ARCHIVE := build/draft.mar
+PACK ?= examples/first_pick.json
+DATA ?= $(firstword $(wildcard data ../shared/data) data)
+
+REQUIREMENTS := $(wildcard config/requirements/*.txt)
+ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/model-config.yaml \
+	config/metrics.yaml config/requirements/serve.txt training/package_mar.py \
+	training/try_archive.py pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system-packages lint type test test-unit test-contract test-serving \
+	mar serve predict bench weights clean
+# A half-made file must not pass for a finished one.
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make the environment in .venv (PYTHON=... to choose the Python)
+
+$(STAMP): $(REQUIREMENTS) infrastructure/setup.sh
+	@infrastructure/setup.sh $(VENV)
+	@touch $@
+
+system-packages:  ## install wrk with apt-get, where that can be done; only bench needs it
+	@infrastructure/system_packages.sh
+
+lint: $(STAMP)  ## check style (ruff)
+	$(PY) -m ruff check .
+
+type: $(STAMP)  ## check types (mypy, strict)
+	$(PY) -m mypy
+
+test: lint type mar  ## run every check and every test, with a real TorchServe
+	$(PY) -m pytest tests/unit tests/contract tests/serving
+
+test-unit: $(STAMP)  ## run the unit tests: no server, seconds
+	$(PY) -m pytest tests/unit
+
+test-contract: $(STAMP) mar  ## check that documents, configuration and code agree
+	$(PY) -m pytest tests/contract
+
+test-serving: $(STAMP) mar  ## test against a real TorchServe: minutes
+	$(PY) -m pytest tests/serving
+
+mar: $(ARCHIVE)  ## build the model archive build/draft.mar and try it
+
+$(ARCHIVE): $(STAMP) $(ARCHIVE_SOURCES)
+	$(PY) -m training.package_mar --weights model/weights --output $@
+
+serve: $(if $(MODEL_PATH),$(STAMP),$(ARCHIVE))  ## serve until Ctrl-C (PORT, MODEL_PATH, MAX_BATCH_SIZE, ...)
+	@$(PY) -m infrastructure.serve
+
+predict: $(STAMP)  ## rank the pack in PACK=file.json
+	@$(PY) -m infrastructure.predict $(PACK)
+
+bench: $(ARCHIVE) system-packages  ## measure throughput and latency beside a no-op archive and FastAPI
+	$(PY) -m loadtests.bench $(ARGS)
+
+weights: $(STAMP)  ## train the weights from DATA=folder (looks for data, then ../shared/data)
+	$(PY) -m training.train --data $(DATA)/17lands --cards $(DATA)/cards/default-cards.json.gz $(ARGS)
+
+clean:  ## remove everything that was built, but not .venv
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

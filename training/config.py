@@ -1,0 +1,99 @@
+"""What a training run is made of: one frozen dataclass, read from a TOML recipe."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from model.features import CardEncoderConfig
+from model.network import DraftModelConfig
+from training.textfile import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """A recipe. Raises ValueError for values that cannot be trained with."""
+
+    model_version: str = "0.1.0"
+    """What the server reports as the model's version."""
+    model: DraftModelConfig = field(default_factory=DraftModelConfig)
+    seed: int = 1
+    steps: int = 4000
+    sets_per_step: int = 4
+    """Sets drawn for each step; all cards of a set are encoded once for all its picks."""
+    picks_per_set: int = 256
+    learning_rate: float = 2e-3
+    """At its highest, after the warm-up; it falls along a half cosine to `final_rate` of that."""
+    warmup_steps: int = 100
+    final_rate: float = 0.02
+    weight_decay: float = 0.01
+    gradient_clip: float = 1.0
+    feature_dropout: float = 0.1
+    """Probability that a feature of a card is hidden in a step: words must not stand for names."""
+    ema_decay: float = 0.998
+    """Of the moving average of the weights, which is what is evaluated and shipped."""
+    value_weight: float = 0.1
+    """Of the value loss, on sets whose events ended differently from one another."""
+    log_every: int = 100
+    evaluate_every: int = 1000
+    evaluation_picks: int = 400
+    """Validation picks a set while training; at the end all held-out picks are used."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "steps",
+            "sets_per_step",
+            "picks_per_set",
+            "log_every",
+            "evaluate_every",
+            "evaluation_picks",
+        ):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for name in ("feature_dropout", "ema_decay", "final_rate"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        for name in ("learning_rate", "gradient_clip"):
+            if not getattr(self, name) > 0.0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+        for name in ("weight_decay", "value_weight", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
+        if not self.model_version:
+            raise ValueError("model_version must not be empty")
+
+    @classmethod
+    def read(cls, path: Path, **overrides: Any) -> TrainingConfig:
+        """The recipe at `path`; keyword arguments that are not None replace its values.
+
+        `[model]` and `[encoder]` are the sizes of the network. Raises DataError with the file and
+        the key for anything that is not a recipe.
+        """
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise DataError(f"{path}: not TOML: {error}") from None
+        values |= {name: value for name, value in overrides.items() if value is not None}
+        try:
+            encoder = _build(CardEncoderConfig, values.pop("encoder", {}))
+            model = _build(DraftModelConfig, values.pop("model", {}) | {"encoder": encoder})
+            config: TrainingConfig = _build(cls, values | {"model": model})
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{path}: {error}") from None
+        return config
+
+
+def _build(kind: Any, values: dict[str, Any]) -> Any:
+    """`kind(**values)`, after a check that every value has the type of the field's default."""
+    known = {f.name: f.type for f in fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(f"unknown key {name!r}; known: {', '.join(known)}")
+        expected = {"int": (int,), "float": (int, float), "str": (str,)}.get(str(known[name]))
+        if expected and (isinstance(value, bool) or not isinstance(value, expected)):
+            raise ValueError(f"{name} must be {known[name]}, not {value!r}")
+    return kind(**values)
