@@ -6,7 +6,9 @@ PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 ARCHIVE := build/draft.mar
 PACK ?= examples/first_pick.json
-DATA ?= $(firstword $(wildcard data ../shared/data) data)
+DATA ?= data/17lands
+CARDS ?= $(DATA)/../cards/default-cards.json.gz
+OUT ?= build/weights
 
 REQUIREMENTS := $(wildcard config/requirements/*.txt)
 ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/model-config.yaml \
@@ -15,7 +17,7 @@ ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/mo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system-packages lint type test test-unit test-contract test-serving \
-	mar serve predict bench weights clean
+	mar serve predict bench train evaluate readme clean
 # A half-made file must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -63,8 +65,14 @@ predict: $(STAMP)  ## rank the pack in PACK=file.json
 bench: $(ARCHIVE) system-packages  ## measure throughput and latency beside a no-op archive and FastAPI
 	$(PY) -m loadtests.bench $(ARGS)
 
-weights: $(STAMP)  ## train the weights from DATA=folder (looks for data, then ../shared/data)
-	$(PY) -m training.train --data $(DATA)/17lands --cards $(DATA)/cards/default-cards.json.gz $(ARGS)
+train: $(STAMP)  ## train on SETS="FDN ..." for EPOCHS=n from DATA=folder, CARDS=file, into OUT=folder
+	$(PY) -m training.train --data $(DATA) --cards $(CARDS) --output $(OUT) --sets $(SETS) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)
+
+evaluate: $(STAMP)  ## measure WEIGHTS=folder on draft files DATA="a.csv.gz ..." with CARDS=file
+	$(PY) -m training.evaluate --weights $(or $(WEIGHTS),model/weights) --cards $(CARDS) --out $(OUT).json $(DATA)
+
+readme: $(STAMP)  ## write the result tables into README.md
+	$(PY) -m training.model_card --readme README.md --bench loadtests/results/bench.md
 
 clean:  ## remove everything that was built, but not .venv
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

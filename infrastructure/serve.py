@@ -31,7 +31,7 @@ _LEAST_FREE_BYTES = 200 << 20
 # The archive, its copy with overrides, its files unpacked by Java, and room for the logs.
 _FREE_PER_ARCHIVE_BYTE = 10
 # Java restarts a worker that died; one that dies this often before it was ever ready is broken.
-_MOST_WORKER_DEATHS = 3
+_MOST_WORKER_DEATHS = 2
 
 # Enough of a request to try a server that comes without the examples folder.
 _SMALL_BODY = '{"pack": ["Lightning Bolt", "Llanowar Elves", "Counterspell"]}'
@@ -190,7 +190,7 @@ def _how(exit_code: int) -> str:
 def _announce(settings: Settings, status: ModelStatus, seconds: float) -> None:
     address = LOOPBACK if settings.bind_address == "0.0.0.0" else settings.bind_address
     url = f"http://{address}:{settings.ports.inference}"
-    _say(f"model {MODEL_NAME} {status.version} ready after {seconds:.1f} s at {url}")
+    _say(f"model {MODEL_NAME} {status.version} is ready at {url} after {seconds:.1f} s")
     _say(f"try: curl -sS -H 'Content-Type: application/json' {_body()} {url}/predictions/draft")
     _say("stop with Ctrl-C")
 

@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Machines are noisy and shared: how long one example takes says nothing.
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
 
 TESTS = Path(__file__).parent
 

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +205,14 @@ def held_out_scores(
     return scores
 
 
+def epoch_steps(config: TrainingConfig, picks: int, sets: int, epochs: float) -> int:
+    """Steps that draw each pick `epochs` times on average. Raises DataError unless positive."""
+    if not epochs > 0:
+        raise DataError(f"--epochs must be positive, not {epochs:g}")
+    picks_per_step = min(config.sets_per_step, sets) * config.picks_per_set
+    return max(1, math.ceil(epochs * picks / picks_per_step))
+
+
 def validation_top1(model: DraftModel, sets: Sequence[TrainingSet], picks: int) -> float:
     """Top-1 on unforced validation picks, averaged over the sets."""
     scores = held_out_scores(model, sets, Split.VALIDATION, picks)
@@ -299,7 +307,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report(f"{len(catalog)} cards, {len(files)} draft files")
         extractor = CardFeatureExtractor(config.model.encoder)
         sets, manifest = load_sets(files, options.cache, catalog, extractor)
-        report(f"{sum(len(each.rows) for each in sets)} unforced picks to train on")
+        picks = sum(len(each.rows) for each in sets)
+        report(f"{picks} unforced picks to train on")
+        if options.epochs is not None:
+            config = replace(config, steps=epoch_steps(config, picks, len(sets), options.epochs))
         started = time.monotonic()
         model = train(config, sets, report)
         seconds = time.monotonic() - started
@@ -360,7 +371,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--cache", type=Path, default=Path("build/cache"), help="for the drafts' compact form"
     )
     parser.add_argument("--sets", nargs="*", default=[], help="set codes; all files by default")
-    parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, help="instead of the recipe's")
+    length.add_argument("--epochs", type=float, help="passes over the picks, instead of steps")
     parser.add_argument("--seed", type=int, help="instead of the recipe's")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args(arguments)

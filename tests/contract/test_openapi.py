@@ -104,7 +104,8 @@ def derived_schemas() -> dict[str, Any]:
         },
         "required": ["results", "errors"],
     }
-    return schemas
+    # As a client would read it: a default of () is a list in JSON.
+    return dict(json.loads(json.dumps(schemas)))
 
 
 DERIVED = derived_schemas()

@@ -129,6 +129,14 @@ def test_results_of_events(write: Write) -> None:
     assert read(write, rows, without=columns).wins.tolist() == [UNKNOWN_WINS, UNKNOWN_WINS]
 
 
+def test_of_two_picks_the_first_is_kept(write: Write) -> None:
+    """`PickTwoDraft` files have a second pick, which the arrays have no place for."""
+    rows = [Row(pack=[A, B, C], pick=B)]
+    lines = draft_csv(rows).decode().splitlines()
+    text = f"{lines[0]},pick_2\n{lines[1]},{C}\n"
+    assert names(read_drafts(write("two.csv", text.encode()))) == expected(rows)
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

@@ -236,6 +236,16 @@ def test_mistakes_are_told_in_one_line(
     assert not (project / "weights").exists()
 
 
+def test_a_run_that_diverges_writes_no_weights(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = project / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("learning_rate = 1e-2", "learning_rate = 1e30"))
+    assert run_training(project) == 1
+    assert "lower learning_rate" in capsys.readouterr().err
+    assert not (project / "weights").exists()
+
+
 def test_sets_are_chosen_by_code(project: Path) -> None:
     assert [path.name for path in training.find_files(project, ["tst"])] == [
         "draft_data_public.TST.PremierDraft.csv.gz"
