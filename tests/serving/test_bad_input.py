@@ -161,8 +161,9 @@ BROKEN_PICKS = [
     Case("unknown field", pick('"a"', ',"deck":[]'), 422, "unknown_field", "$.deck"),
     Case("unknown field of a card", card('"cmc":3'), 422, "unknown_field", "$.pack[0].cmc"),
     Case("field in capitals", b'{"Pack":["a"]}', 422, "unknown_field", "$.Pack"),
-    Case("field named like an error", pick('"a"', ',"x` - at `$.y":1'), 422, "unknown_field",
-         "$.x` - at `$.y"),
+    # msgspec's sentence ends with the path in just this way.
+    Case("field named like a path", pick('{"name":"a","x` - at `$.y":1}'), 422, "unknown_field",
+         "$.pack[0].x` - at `$.y"),
     Case("empty name", pick('""'), 422, "wrong_length", "$.pack[0]"),
     Case("empty name in an object", pick('{"name":""}'), 422, "wrong_length", "$.pack[0].name"),
     Case("name of 201", pick(text(201)), 422, "wrong_length", "$.pack[0]"),
@@ -402,7 +403,6 @@ LENGTH = b"Content-Length: %d\r\n" % len(GOOD)
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
-        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400, id="a TLS greeting"),
         pytest.param(b"hello\r\n\r\n", 400, id="no HTTP"),
         pytest.param(raw(TYPE + LENGTH + b"Content-Length: 3\r\n", GOOD), 400, id="two lengths"),
         pytest.param(

@@ -122,8 +122,7 @@ def test_it_can_be_stopped_while_it_starts(
     server = start_server()
     # A process of its own group is TorchServe's Java; before it there is one for `-version`.
     server.wait_for(
-        lambda: any(_leads_a_group(each) for each in server.named("java"))
-        and server.named(moment),
+        lambda: any(_leads_a_group(each) for each in server.named("java")) and server.named(moment),
         f"a {moment} process",
     )
     assert server.stop(number) == (-number if number == signal.SIGKILL else 0)

@@ -223,9 +223,7 @@ sys.exit(serve.main([]))
 """
 
 
-def test_a_disk_that_fills_up_after_the_check(
-    start_server: StartServer, small_disk: Path
-) -> None:
+def test_a_disk_that_fills_up_after_the_check(start_server: StartServer, small_disk: Path) -> None:
     server = start_server(command=(sys.executable, "-c", _UNCHECKED), TMPDIR=str(small_disk))
     message = refusal(server)
     assert "is full" in message

@@ -57,6 +57,7 @@ def serve(recommender, *bodies):
         (b'{"pack": ["a"], "pack": ["b"]}', "duplicate_key"),
         (b'{"pack":["a"],"pack":["b"]}', "duplicate_key"),
         (b'{"pack" : ["a"], "pack": ["b"]}', "duplicate_key"),
+        (b'{"pack"  :["a"],"pack":["b"]}', "duplicate_key"),
         (b'{"pack"\n: ["a"], "pack"\t:["b"]}', "duplicate_key"),
         (b'{"pack":[{"name":"a","name":"b"}]}', "duplicate_key"),
         (b'{"pack":[{"name":"\\":","name":"b"}]}', "duplicate_key"),
