@@ -37,6 +37,7 @@ if ! "$venv/bin/python" -c "$new_enough" 2> /dev/null; then
     "$python" -m venv --clear "$venv" ||
         fail "$python cannot make virtual environments: install its venv module (python3-venv)"
 fi
+echo "draft: installing the packages of $requirements (minutes the first time)"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
     --requirement "$requirements" --constraint config/requirements/constraints.txt ||
     fail "the packages in $requirements could not be installed: pip's message is above"

@@ -343,7 +343,7 @@ def test_review_of_a_whole_draft_of_full_picks(
     rng = random.Random(3)
     picks = [full_pick(rng) for _ in range(REVIEW_MAX)]
     body = b'{"requests":[' + b",".join(encode(pick) for pick in picks) + b"]}"
-    assert 550_000 < len(body) < 1_048_576
+    assert 700_000 < len(body) < 1_048_576
     answer = ask(server, body)
     assert answer["errors"] == 0
     assert len(answer["results"]) == REVIEW_MAX
