@@ -82,9 +82,7 @@ def draft_mix(drafts: int = DRAFTS, seed: int = SEED) -> list[PickRequest]:
     rng = random.Random(seed)
     known = catalogue()
     new = [unseen(card) for card in known]
-    picks = [
-        pick for number in range(drafts) for pick in draft(new if number % 2 else known, rng)
-    ]
+    picks = [pick for number in range(drafts) for pick in draft(new if number % 2 else known, rng)]
     rng.shuffle(picks)
     return picks
 

@@ -16,6 +16,9 @@ from torch import Tensor
 from model.cards import Card, as_card
 from model.features import has_attributes
 
+_FOLDED_MAX = 16_384
+"""Names as clients write them whose row is remembered; names are at most 200 characters."""
+
 _FACE_SEPARATOR = re.compile(r"\s*/+\s*")
 # Letters that Unicode does not decompose into a base letter and an accent.
 _LETTERS = str.maketrans(
@@ -58,6 +61,7 @@ class CardTable:
             if not key:
                 raise ValueError(f"card table row {row} has the empty name {name!r}")
             self._rows.setdefault(key, row)
+        self._folded: dict[str, int | None] = {}
         # Printed names first: most clients send them, and folding costs more than all the rest.
         self._printed = {name: self._rows[fold_name(name)] for name in self.names}
 
@@ -67,7 +71,16 @@ class CardTable:
     def row(self, name: str) -> int | None:
         """The row of the card of that name, or None."""
         row = self._printed.get(name)
-        return self._rows.get(fold_name(name)) if row is None else row
+        if row is not None:
+            return row
+        # Folding costs 2 us, and a draft asks for the same names again and again.
+        try:
+            return self._folded[name]
+        except KeyError:
+            if len(self._folded) >= _FOLDED_MAX:
+                self._folded.clear()
+            row = self._folded[name] = self._rows.get(fold_name(name))
+            return row
 
     def quantized(self) -> tuple[Tensor, Tensor]:
         """The vectors as int8 (N, D) and one float32 scale a row (N,): a quarter of the size."""

@@ -41,7 +41,9 @@ Stat = (
 SetCode = Annotated[str, Meta(min_length=1, max_length=SET_MAX)]
 
 
-class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+# gc=False: cards come by the hundred in a batch and can be in no cycle, so the garbage collector
+# need not follow them.
+class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """A card's printed attributes. Only the name is required.
 
     `type` is the whole type line. Faces of split and two-faced cards are joined by ` // ` in
@@ -80,7 +82,7 @@ class PickRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     explain: bool = False
 
 
-class RankedCard(msgspec.Struct, frozen=True):
+class RankedCard(msgspec.Struct, frozen=True, gc=False):
     """A card of the pack in the order of preference; `index` is its place in the request."""
 
     rank: int

@@ -210,7 +210,7 @@ def test_loggers_write_one_line_a_request(log4j: ElementTree.Element) -> None:
         "ACCESS_LOG": "info",
         "TS_METRICS": "off",
         "MODEL_METRICS": "off",
-        # Java files whatever a worker writes to stdout under INFO, also its errors.
+        # Java files whatever a worker prints to stdout under INFO, its errors as well.
         "MODEL_LOG": "info",
         "org.pytorch.serve": "warn",
         "io.netty": "error",

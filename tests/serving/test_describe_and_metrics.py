@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 import uuid
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +215,19 @@ def test_nothing_but_access_lines_is_logged_for_requests(server: LaunchedServer)
     lines = server.log[before:].splitlines()
     assert len(lines) >= 4
     assert [line for line in lines if " ACCESS " not in line] == []
+
+
+def test_metrics_that_cannot_be_reported_cost_no_reply_and_are_logged(
+    start_server: Callable[..., LaunchedServer], tmp_path: Path
+) -> None:
+    """Also the proof that a worker's error reaches the log at all."""
+    for source in (ROOT / "config").glob("*.*"):
+        shutil.copy(source, tmp_path)
+    file = tmp_path / "metrics.yaml"
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content["model_metrics"]["counter"] = content["model_metrics"]["histogram"] = []
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    launched = start_server(CONFIG_DIR=str(tmp_path)).wait_until_ready()
+    assert post(launched, b'{"pack":["Opt"]}') == 200
+    launched.wait_for(lambda: "metrics of a batch were lost" in launched.log, "the error's line")
+    launched.wait_for(lambda: "Traceback (most recent call last)" in launched.log, "its traceback")

@@ -1,0 +1,1 @@
+"""What the draft archive is measured against."""
