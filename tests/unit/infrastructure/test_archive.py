@@ -80,9 +80,7 @@ def test_a_missing_member_is_named(make_archive: MakeArchive, member: str) -> No
 
 @pytest.mark.parametrize("member", ["MAR-INF/MANIFEST.json", "meta.json"])
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff"])
-def test_json_that_is_none_is_named(
-    make_archive: MakeArchive, member: str, content: bytes
-) -> None:
+def test_json_that_is_none_is_named(make_archive: MakeArchive, member: str, content: bytes) -> None:
     assert member in refusal(make_archive({member: content}))
 
 

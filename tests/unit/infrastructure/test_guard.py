@@ -73,6 +73,4 @@ def test_a_killed_launcher_is_cleaned_up_after(tmp_path: Path) -> None:
     os.kill(launcher.pid, signal.SIGKILL)
     launcher.wait(PATIENCE_S)
     assert eventually(lambda: not folder.exists())
-    assert eventually(
-        lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
-    )
+    assert eventually(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)

@@ -102,7 +102,7 @@ def test_one_changed_byte_is_refused(folder):
     payload = bytearray(path.read_bytes())
     payload[len(payload) // 2] ^= 1
     path.write_bytes(payload)
-    with pytest.raises(CheckpointCorrupt, match="sha256 .* damaged"):
+    with pytest.raises(CheckpointCorrupt, match=r"sha256 .* damaged"):
         load_checkpoint(folder)
 
 
@@ -167,7 +167,7 @@ def test_names_and_vectors_must_agree(folder):
         tensors["card_table.names"] = torch.frombuffer(bytearray(b"a\nb"), dtype=torch.uint8)
 
     edit_tensors(folder, forget_a_card)
-    with pytest.raises(TensorMismatch, match="card table: .*2 names"):
+    with pytest.raises(TensorMismatch, match=r"card table: .*2 names"):
         load_checkpoint(folder)
     edit_meta(folder, cards=2)
     with pytest.raises(TensorMismatch, match="do not belong to 2 cards"):
