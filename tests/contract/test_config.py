@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -138,6 +139,18 @@ def test_request_limit_lets_a_full_review_pass_and_two_megabytes_not(
     assert limit < 2_000_000
 
 
+def test_documents_give_the_request_limit(
+    root: Path, properties: dict[str, str], readme: str
+) -> None:
+    limit = int(properties["max_request_size"])
+    assert re.findall(r"^\| request body \| (\d+) bytes", readme, re.MULTILINE) == [str(limit)]
+    contract = (root / "config" / "openapi.yaml").read_text(encoding="utf-8")
+    for document in (readme, contract):
+        figures = re.findall(r"(\d+) MiB", document)
+        assert figures
+        assert {int(figure) * 2**20 for figure in figures} == {limit}
+
+
 def test_model_config_has_typed_keys_with_sane_values(model_config: dict[str, Any]) -> None:
     typed = {
         "minWorkers": int,
@@ -154,7 +167,7 @@ def test_model_config_has_typed_keys_with_sane_values(model_config: dict[str, An
     assert typed.keys() <= java_strings(MODEL_CONFIG)
     assert model_config["deviceType"] == "cpu"
     # TorchServe takes the workers from here only if both are set and agree.
-    assert 0 < model_config["minWorkers"] <= model_config["maxWorkers"]
+    assert 0 < model_config["minWorkers"] == model_config["maxWorkers"]
     # A queue shorter than one batch could never fill it.
     assert model_config["jobQueueSize"] >= model_config["batchSize"] > 1
     assert 0 < model_config["maxBatchDelay"] <= 5
