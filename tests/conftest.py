@@ -1,5 +1,6 @@
 """Every test is marked by its folder, so `pytest -m unit` needs no decorators."""
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         tier = item.path.relative_to(TESTS).parts[0]
         item.add_marker(tier)
+
+
+def pytest_configure() -> None:
+    # nohup and some CI runners start programs with SIGHUP ignored, which children inherit: tests
+    # of stopping by signals would wait for ever.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

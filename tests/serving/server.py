@@ -50,11 +50,15 @@ _given: set[int] = set()
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without the settings of a server and without any cloud's."""
+    """This process's environment without the settings of a server and without any cloud's.
+
+    Nor with make's: a make started by a test is not a part of `make test`.
+    """
+    dropped = VARIABLES.keys() - {"JAVA_HOME"} | {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}
     return {
         name: value
         for name, value in os.environ.items()
-        if name not in VARIABLES.keys() - {"JAVA_HOME"} and not name.startswith("AWS_")
+        if name not in dropped and not name.startswith("AWS_")
     }
 
 
