@@ -1,9 +1,9 @@
 """Picks ready for training: an on-disk form read through memory maps, splits, and batches.
 
-A CSV is converted once into a folder of `.npy` files named after the CSV and the start of its
-sha256, with a `manifest.json` that says where the rows came from and what was left out. The
-folder is written under another name and renamed at the end, so a folder that has its final
-name is whole.
+A CSV is converted once into a folder of `.npy` files named after the CSV, the start of its
+sha256 and the filter, with a `manifest.json` that says where the rows came from and what was left
+out. The folder is written under another name and renamed at the end, so a folder that has its
+final name is whole.
 
 Legend: N picks, B batch, C pack slots, P pool slots, X cards of the set.
 """
@@ -11,6 +11,7 @@ Legend: N picks, B batch, C pack slots, P pool slots, X cards of the set.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 import tempfile
@@ -22,10 +23,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from training.filters import DraftFilter
 from training.seventeenlands import UNKNOWN_WINS, DraftPicks, read_drafts
 from training.textfile import DataError, sha256_of
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 _SCALARS = ("expansion", "event_type", "cards", "dropped")
 _ARRAYS = tuple(f.name for f in dataclasses.fields(DraftPicks) if f.name not in _SCALARS)
@@ -50,28 +52,38 @@ def split_of(draft_hash: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     return np.where(percent < TEST_PERCENT + VALIDATION_PERCENT, held_out, Split.TRAIN)
 
 
-def prepare(source: Path, cache: Path) -> tuple[DraftPicks, dict[str, Any]]:
+def prepare(
+    source: Path, cache: Path, filters: DraftFilter | None = None
+) -> tuple[DraftPicks, dict[str, Any]]:
     """The picks of a CSV through its compact form under `cache`, and its manifest.
 
-    The form is made if it is not there. Raises DataError when the CSV cannot be used, the disk
-    is full, or the form has been damaged.
+    Without `filters`, all drafts of the file; see `training.filters`. The form is made if it is not
+    there. Raises DataError when the CSV cannot be used, the disk is full, or the form has been
+    damaged.
     """
     digest = sha256_of(source)
     stem = source.name.removesuffix(".gz").removesuffix(".csv")
-    folder = cache / f"{stem}-{digest[:12]}-v{FORMAT}"
+    filters = filters or DraftFilter.none()
+    folder = cache / f"{stem}-{digest[:12]}-{_short_hash(filters)}-v{FORMAT}"
     if not folder.is_dir():
-        _convert(source, digest, folder)
+        _convert(source, digest, filters, folder)
     return _load(folder)
 
 
-def _convert(source: Path, digest: str, folder: Path) -> None:
-    picks = read_drafts(source)
+def _short_hash(filters: DraftFilter) -> str:
+    values = json.dumps(dataclasses.asdict(filters), sort_keys=True)
+    return hashlib.sha256(values.encode()).hexdigest()[:8]
+
+
+def _convert(source: Path, digest: str, filters: DraftFilter, folder: Path) -> None:
+    picks = read_drafts(source, filters)
     manifest = {
         "format": FORMAT,
         "source": source.name,
         "source_sha256": digest,
         "expansion": picks.expansion,
         "event_type": picks.event_type,
+        "filters": dataclasses.asdict(filters),
         "rows_kept": len(picks),
         "rows_dropped": picks.dropped,
         "drafts": len(picks.draft_hash),

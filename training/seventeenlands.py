@@ -27,6 +27,7 @@ import numpy.typing as npt
 import polars as pl
 
 from model.cards import PACK_MAX, POOL_MAX
+from training.filters import FILTER_COLUMNS, FILTER_REASONS, DraftFilter
 from training.textfile import DataError, open_bytes
 
 PACK_PREFIX = "pack_card_"
@@ -47,6 +48,7 @@ DROP_REASONS = {
     "pack_too_large": f"more than {PACK_MAX} cards in the pack",
     "pool_too_large": f"more than {POOL_MAX} cards in the pool",
     "pick_not_in_pack": "the card picked is not in the pack",
+    **FILTER_REASONS,
 }
 """Why a row is dropped; a row counts for the first reason that fits."""
 
@@ -144,18 +146,22 @@ class Header:
 
     def used(self) -> list[int]:
         """Positions of the columns read."""
-        kept = {*TEXT_COLUMNS, *NUMBER_COLUMNS, *OPTIONAL_COLUMNS}
+        kept = {*TEXT_COLUMNS, *NUMBER_COLUMNS, *OPTIONAL_COLUMNS, *FILTER_COLUMNS}
         prefixes = (PACK_PREFIX, POOL_PREFIX)
         return [i for i, c in enumerate(self.columns) if c in kept or c.startswith(prefixes)]
 
 
-def read_drafts(path: Path, piece_bytes: int = PIECE_BYTES) -> DraftPicks:
-    """The file's picks. `PickTwoDraft` rows keep their first pick (`pick`); `pick_2` is not used.
+def read_drafts(
+    path: Path, filters: DraftFilter | None = None, piece_bytes: int = PIECE_BYTES
+) -> DraftPicks:
+    """The file's picks, of all drafts or of those that pass the filter.
+
+    `PickTwoDraft` rows keep their first pick (`pick`); `pick_2` is not used.
 
     Raises DataError when the file is not 17Lands draft data, lacks a column, is cut off, or has
     a cell that is no number where one must be.
     """
-    builder = _Builder()
+    builder = _Builder(filters or DraftFilter.none())
     with open_bytes(path) as stream:
         header = Header.parse(stream.readline(), path)
         first_row = 2
@@ -211,7 +217,8 @@ def _parse(piece: bytes, header: Header, path: Path, first_row: int) -> pl.DataF
 class _Builder:
     """Collects the pieces of a file."""
 
-    def __init__(self) -> None:
+    def __init__(self, filters: DraftFilter) -> None:
+        self.filters = filters
         self.parts: dict[str, list[npt.NDArray[np.generic]]] = {}
         self.pool_length = 0
         self.drafts: dict[str, int] = {}
@@ -304,9 +311,11 @@ class _Builder:
             "pool_too_large": pool_NX.sum(axis=1, dtype=np.int64) > POOL_MAX,
             "pick_not_in_pack": (pick_N < 0) | ~in_pack_N,
         }
+        dropped = frame.select(**self.filters.drops(frame.columns))
+        tests |= {reason: dropped[reason].to_numpy() for reason in dropped.columns}
         keep_N = np.ones(frame.height, np.bool_)
-        for reason in DROP_REASONS:
-            bad_N = tests[reason] & keep_N
+        for reason, bad_N in tests.items():
+            bad_N = bad_N & keep_N
             if bad_N.any():
                 self.dropped[reason] += int(bad_N.sum())
                 keep_N &= ~bad_N

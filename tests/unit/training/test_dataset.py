@@ -12,6 +12,7 @@ import pytest
 from tests.unit.training.samples import Row, draft_csv, simulated_drafts
 from training import dataset
 from training.dataset import MANIFEST, PickDataset, Split, prepare, split_of
+from training.filters import DraftFilter
 from training.seventeenlands import hash_draft, read_drafts
 from training.textfile import DataError
 
@@ -36,7 +37,7 @@ def test_the_csv_is_read_once(
     path = write("drafts.csv", draft_csv(simulated_drafts(2)))
     prepare(path, tmp_path / "cache")
 
-    def refuse(source: Path) -> None:
+    def refuse(source: Path, filters: DraftFilter) -> None:
         raise AssertionError("the CSV was read again")
 
     monkeypatch.setattr(dataset, "read_drafts", refuse)
@@ -51,6 +52,21 @@ def test_dropped_rows_are_in_the_manifest(write: Write, tmp_path: Path) -> None:
     rows = [*simulated_drafts(1), Row(pack=["Creature A"], pick="")]
     picks, manifest = prepare(write("drafts.csv", draft_csv(rows)), tmp_path / "cache")
     assert manifest["rows_dropped"] == {"pick_missing": 1} == picks.dropped
+
+
+def test_a_filter_has_a_form_of_its_own(write: Write, tmp_path: Path) -> None:
+    rows = simulated_drafts(2)
+    for row in rows[:12]:
+        row.cells = {"rank": "silver"}
+    path = write("drafts.csv", draft_csv(rows))
+    whole, manifest = prepare(path, tmp_path / "cache")
+    assert (len(whole), manifest["filters"]["min_rank"]) == (24, "bronze")
+    part, manifest = prepare(path, tmp_path / "cache", DraftFilter())
+    assert (len(part), manifest["filters"]["min_rank"]) == (12, "gold")
+    assert manifest["rows_dropped"] == {"filter_rank": 12}
+    assert len(part.draft_hash) == 1
+    assert len(prepare(path, tmp_path / "cache")[0]) == 24
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 def test_nothing_half_written_is_left(

@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.training.samples import CARDS, Row, draft_csv, simulated_drafts
 from training.dataset import PickDataset
+from training.filters import DraftFilter
 from training.seventeenlands import UNKNOWN_WINS, DraftPicks, read_drafts
 from training.textfile import DataError
 
@@ -156,6 +157,19 @@ def test_rows_that_cannot_be_used_are_counted(write: Write, bad: Row, reason: st
     picks = read(write, [*good[:4], bad, *good[4:]])
     assert picks.dropped == {reason: 1}
     assert names(picks) == expected(good)
+
+
+def test_drafts_that_fail_the_filter_are_counted(write: Write) -> None:
+    rows = simulated_drafts(3)
+    for row in rows[:12]:
+        row.cells = {"user_game_win_rate_bucket": "0.48"}
+    for row in rows[12:24]:
+        row.cells = {"user_game_win_rate_bucket": "0.58"}
+    path = write("drafts.csv", draft_csv(rows, shuffle=4))
+    picks = read_drafts(path, DraftFilter())
+    assert picks.dropped == {"filter_win_rate": 12}
+    assert names(picks) == expected(rows[12:])
+    assert not read_drafts(path).dropped
 
 
 def test_a_file_without_a_usable_row_is_refused(write: Write) -> None:
