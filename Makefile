@@ -8,7 +8,6 @@ ARCHIVE := build/draft.mar
 PACK ?= examples/first_pick.json
 DATA ?= data/17lands
 CARDS ?= $(DATA)/../cards/default-cards.json.gz
-OUT ?= build/weights
 
 REQUIREMENTS := $(wildcard config/requirements/*.txt)
 ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/model-config.yaml \
@@ -66,10 +65,10 @@ bench: $(ARCHIVE) system-packages  ## measure throughput and latency beside a no
 	$(PY) -m loadtests.bench $(ARGS)
 
 train: $(STAMP)  ## train on SETS="FDN ..." for EPOCHS=n from DATA=folder, CARDS=file, into OUT=folder
-	$(PY) -m training.train --data $(DATA) --cards $(CARDS) --output $(OUT) --sets $(SETS) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)
+	$(PY) -m training.train --data $(DATA) --cards $(CARDS) --output $(or $(OUT),build/weights) --sets $(SETS) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)
 
-evaluate: $(STAMP)  ## measure WEIGHTS=folder on draft files DATA="a.csv.gz ..." with CARDS=file
-	$(PY) -m training.evaluate --weights $(or $(WEIGHTS),model/weights) --cards $(CARDS) --out $(OUT).json $(DATA)
+evaluate: $(STAMP)  ## measure WEIGHTS=folder on DATA="a.csv.gz ..." with CARDS=file, into OUT=file.json
+	$(PY) -m training.evaluate --weights $(or $(WEIGHTS),model/weights) --cards "$(CARDS)" --out $(or $(OUT),build/evaluation.json) $(if $(SPLIT),--split $(SPLIT)) $(if $(CEILINGS),--limits $(CEILINGS)) $(ARGS) $(DATA)
 
 readme: $(STAMP)  ## write the result tables into README.md
 	$(PY) -m training.model_card --readme README.md --bench loadtests/results/bench.md

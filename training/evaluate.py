@@ -1,224 +1,185 @@
-"""Agreement with the picks of a draft file: `python -m training.evaluate --weights DIR ...`.
+"""Agreement with the picks of draft files: `make evaluate`, or `python -m training.evaluate`.
 
-A pick is *forced* when the pack has one card left; forced picks are always right, so every figure
-says whether it counts them. A pack may hold copies of a card: taking any of them is the same
-pick, and their probabilities add up.
+The result is one JSON object; the README's section on evaluation describes it for users.
 
-Legend: N picks, C pack slots, X cards of the set, D card width.
+    files       one object a draft file, in the order given:
+      file, sha256, set, event_type
+      split                     "all", or the part of the drafts that was measured
+      known_set                 whether the weights were trained on drafts of the set
+      drafts, picks, unforced_picks, rows_dropped (by reason)
+      cards                     of the file
+      cards_unknown_to_model    not in the weights' card table
+      cards_without_attributes  of these, found with attributes nowhere in CARDS
+      cards_without_rarity      for the baseline: not in CARDS, or there without a rarity
+      top1_unforced, top1_all, top3_unforced, mrr_unforced, nll_unforced (nats), ece_unforced
+      top1_unforced_ci95        [low, high], bootstrap over drafts; [0, 1] for a single draft
+      nll_unforced_random       of giving every card of the pack the same probability
+      by_pack_and_pick          one object for each pack and pick number, both from 1: picks,
+                                pack_size (mean), top1, top3, nll, and each baseline's top-1;
+                                forced picks are in
+      reliability               the bins of the ECE: from, to, picks, confidence, accuracy
+      baselines, baselines_all  top-1 on unforced and on all picks; see training/baselines.py
+      ceiling                   where --limits has the set: top1_unforced, top1_all
+    mean        "all", "known" and "unseen" files: number of files, means in which files count
+                alike, top1_unforced_ci95 over drafts (the files as they are), share_of_ceiling
+    model       version, weights_sha256, git_revision, sets, cards_from, and the training's
+                data_sha256 and recipe
+    cards_file, ece_bins, bootstrap_samples
+
+Same rows and weights, same bytes, on one machine: seeds come from the rows, nothing from the clock.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from model.card_table import CardTable
-from model.cards import PACK_MAX, Card
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
-from model.features import CardFeatureExtractor, has_attributes
-from model.network import DraftModel
-from training.dataset import PickDataset
+from training.ceilings import read_ceilings
+from training.dataset import Split
+from training.measure import Evaluator, means, naming
+from training.metrics import BOOTSTRAP_SAMPLES, ECE_BINS
+from training.resultfile import require_writable, write_result
 from training.scryfall import CardCatalog
-from training.seventeenlands import read_drafts
-from training.textfile import DataError
+from training.textfile import DataError, open_bytes, sha256_of
 
-BATCH = 2048
-ECE_BINS = 15
-RARITY_ORDER = {"mythic": 3, "bonus": 3, "special": 3, "rare": 2, "uncommon": 1}
-
-Encode = Callable[[Sequence[Card]], Tensor]
+DRAFT_FILES = "draft_data_public.*.csv*"
+SPLITS = {"all": None} | {split.name.lower(): split for split in Split}
 
 
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """A model's logits for picks, with what was taken."""
+def find_files(places: Sequence[Path]) -> list[Path]:
+    """The files named, and of each folder named its 17Lands draft files, sorted by name.
 
-    logits_NC: Tensor
-    """-inf in empty slots."""
-    taken_NC: Tensor
-    """True in the slots that hold the card taken."""
-
-    def unforced(self) -> Scores:
-        """The picks of packs with more than one card."""
-        keep_N = torch.isfinite(self.logits_NC).sum(dim=1) > 1
-        return Scores(self.logits_NC[keep_N], self.taken_NC[keep_N])
-
-
-@torch.inference_mode()
-def score_picks(
-    model: DraftModel, vectors_XD: Tensor, dataset: PickDataset, rows: npt.NDArray[np.int64]
-) -> Scores:
-    """The model's logits for these rows; `vectors_XD` are the set's encoded cards."""
-    logits = torch.full((len(rows), PACK_MAX), -torch.inf)
-    taken = torch.zeros((len(rows), PACK_MAX), dtype=torch.bool)
-    for start in range(0, len(rows), BATCH):
-        batch = dataset.batch(rows[start : start + BATCH])
-        mask_BC = torch.from_numpy(batch.pack_mask_BC)
-        logits_BC, _ = model.score_with_pool_sum(
-            vectors_XD[torch.from_numpy(batch.pack_cards_BC)],
-            torch.from_numpy(batch.pool_counts_BX) @ vectors_XD,
-            mask_BC,
-            torch.from_numpy(batch.pool_size_B),
-        )
-        height, width = mask_BC.shape
-        logits[start : start + height, :width] = logits_BC
-        taken[start : start + height, :width] = torch.from_numpy(batch.taken_BC)
-    return Scores(logits, taken)
-
-
-def choice_nll(logits_BC: Tensor, taken_BC: Tensor) -> Tensor:
-    """(B,) minus the log of the probability of the card taken, copies together."""
-    taken = logits_BC.masked_fill(~taken_BC, -torch.inf)
-    return torch.logsumexp(logits_BC, dim=1) - torch.logsumexp(taken, dim=1)
-
-
-def top_k(scores: Scores, k: int) -> float:
-    """Share of the picks among the k best slots."""
-    if not len(scores.logits_NC):
-        return float("nan")
-    best_NK = scores.logits_NC.topk(min(k, scores.logits_NC.shape[1]), dim=1).indices
-    return float(scores.taken_NC.gather(1, best_NK).any(dim=1).double().mean())
-
-
-def calibration_error(scores: Scores, bins: int = ECE_BINS) -> float:
-    """Expected calibration error of the best slot's probability, in bins of equal width."""
-    confidence, best = torch.softmax(scores.logits_NC.double(), dim=1).max(dim=1)
-    hit = scores.taken_NC.gather(1, best.unsqueeze(1)).squeeze(1).double()
-    index = (confidence * bins).long().clamp(max=bins - 1)
-    gap = torch.zeros(bins, dtype=torch.float64).index_add_(0, index, hit - confidence)
-    return float(gap.abs().sum() / max(1, len(hit)))
-
-
-def summarize(scores: Scores) -> dict[str, float | int]:
-    """The figures of a set of picks."""
-    unforced = scores.unforced()
-    return {
-        "picks": len(scores.logits_NC),
-        "unforced_picks": len(unforced.logits_NC),
-        "top1_unforced": top_k(unforced, 1),
-        "top1_all": top_k(scores, 1),
-        "top3_unforced": top_k(unforced, 3),
-        "nll_unforced": float(choice_nll(unforced.logits_NC.double(), unforced.taken_NC).mean()),
-        "ece_unforced": calibration_error(unforced),
-    }
-
-
-def baselines(dataset: PickDataset, cards: Sequence[Card | None]) -> dict[str, float]:
-    """Top-1 on unforced picks of choosing at random, and of taking the highest rarity.
-
-    Ties are broken at random; the figures are expectations, so they are exact. A card without a
-    rarity counts as common.
+    Raises DataError for a file that cannot be opened and for a folder without draft files.
     """
-    rarity = np.array([RARITY_ORDER.get((c and c.rarity) or "", 0) for c in cards])
-    batch = dataset.batch(dataset.rows(unforced=True))
-    rarity_NC = np.where(batch.pack_mask_BC, rarity[batch.pack_cards_BC], -1)
-    highest_NC = rarity_NC == rarity_NC.max(axis=1, keepdims=True)
+    files: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            inside = sorted(place.glob(DRAFT_FILES))
+            if not inside:
+                raise DataError(f"{place}: no {DRAFT_FILES} in this folder")
+            files += inside
+            continue
+        with open_bytes(place):
+            files.append(place)
+    return files
+
+
+def describe(checkpoint: Checkpoint, by_attributes: bool) -> dict[str, Any]:
+    """What the result file says of the weights."""
+    meta = checkpoint.meta
+    data = meta.get("data", {})
     return {
-        "random": float((batch.taken_BC.sum(1) / batch.pack_mask_BC.sum(1)).mean()),
-        "highest_rarity": float(((batch.taken_BC & highest_NC).sum(1) / highest_NC.sum(1)).mean()),
+        "version": checkpoint.model_version,
+        "weights_sha256": meta["weights_sha256"],
+        "git_revision": meta.get("git_revision", "unknown"),
+        "sets": list(checkpoint.sets),
+        "cards": meta["cards"],
+        "cards_from": "attributes" if by_attributes else "card table",
+        "data_sha256": data.get("sha256"),
+        "recipe": data.get("recipe"),
     }
 
 
-def encoder_of(model: DraftModel, extractor: CardFeatureExtractor) -> Encode:
-    """Cards -> (n, D), by their attributes."""
-
-    @torch.inference_mode()
-    def encode(cards: Sequence[Card]) -> Tensor:
-        return model.encoder(torch.from_numpy(extractor.extract_many(list(cards))))  # type: ignore[no-any-return]
-
-    return encode
-
-
-def card_vectors(
-    cards: Sequence[Card], encode: Encode, table: CardTable | None = None
-) -> tuple[Tensor, int]:
-    """Vectors (X, D) of the cards, and how many the table does not know.
-
-    With a table, cards it knows by name come from it, as they do in the server.
-    """
-    vectors_XD = encode(cards).clone()  # tensors made in inference mode refuse assignment
-    if table is None:
-        return vectors_XD, len(cards)
-    rows = [table.row(card.name) for card in cards]
-    for index, row in enumerate(rows):
-        if row is not None:
-            vectors_XD[index] = table.vectors[row]
-    return vectors_XD, rows.count(None)
-
-
-def evaluate_file(
-    path: Path, checkpoint: Checkpoint, catalog: CardCatalog, by_attributes: bool = False
-) -> dict[str, Any]:
-    """All figures of one 17Lands draft file."""
-    picks = read_drafts(path)
-    dataset = PickDataset(picks)
-    set_code = picks.expansion.lower()
-    found = [catalog.find(name, (set_code,)) for name in picks.cards]
-    cards = [card or Card(name=name) for card, name in zip(found, picks.cards, strict=True)]
-    encode = encoder_of(checkpoint.model, checkpoint.extractor)
-    vectors_XD, unknown = card_vectors(cards, encode, None if by_attributes else checkpoint.table)
-    scores = score_picks(checkpoint.model, vectors_XD, dataset, dataset.rows())
-    return {
-        "file": path.name,
-        "set": picks.expansion,
-        "drafts": len(picks.draft_hash),
-        "cards": len(cards),
-        "cards_unknown_to_model": unknown,
-        "cards_without_attributes": sum(not has_attributes(card) for card in cards),
-        "rows_dropped": picks.dropped,
-        **summarize(scores),
-        "baselines": baselines(dataset, found),
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure, write the result file, and draw it. Raises DataError or CheckpointError."""
+    require_writable(options.out)
+    files = find_files(options.files)
+    ceilings = read_ceilings(options.limits) if options.limits else {}
+    checkpoint = load_checkpoint(options.weights)
+    try:
+        catalog = CardCatalog.read(options.cards)
+    except DataError as error:
+        raise naming(options.cards, error) from None
+    split = SPLITS[options.split]
+    evaluator = Evaluator(checkpoint, catalog, split, ceilings, options.by_attributes)
+    trained_on = {
+        file.get("source_sha256") for file in checkpoint.meta.get("data", {}).get("files", ())
     }
+    measured = []
+    for path in files:
+        each = evaluator.measure(path)
+        measured.append(each)
+        print(_line(each.figures), flush=True)
+        if each.figures["sha256"] in trained_on and split is not Split.TEST:
+            print(
+                f"warning: {path.name}: the weights were trained on drafts of this file;"
+                " --split test measures those held out",
+                file=sys.stderr,
+            )
+    result = {
+        "files": [each.figures for each in measured],
+        "mean": means(measured),
+        "model": describe(checkpoint, options.by_attributes),
+        "cards_file": {"file": options.cards.name, "sha256": sha256_of(options.cards)},
+        "ece_bins": ECE_BINS,
+        "bootstrap_samples": BOOTSTRAP_SAMPLES,
+    }
+    write_result(options.out, result)
+
+
+def _line(figures: Mapping[str, Any]) -> str:
+    low, high = figures["top1_unforced_ci95"]
+    kind = "known set" if figures["known_set"] else "unseen set"
+    return (
+        f"{figures['file']} ({kind}): top-1 {figures['top1_unforced']:.4f} [{low:.3f}, {high:.3f}]"
+        f" unforced, {figures['top1_all']:.4f} all; {figures['drafts']} drafts,"
+        f" {figures['unforced_picks']} unforced picks"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.add_argument("files", nargs="+", type=Path, help="17Lands draft files (csv or csv.gz)")
-    parser.add_argument("--weights", type=Path, default=Path("model/weights"))
-    parser.add_argument("--cards", type=Path, required=True, help="Scryfall bulk JSON")
-    parser.add_argument("--out", type=Path, required=True, help="where the figures go, as JSON")
-    parser.add_argument(
-        "--by-attributes",
-        action="store_true",
-        help="encode every card from its attributes; without it the cards that the card table"
-        " knows are taken from there, as the server does",
-    )
-    options = parser.parse_args(arguments)
+    options = _parse(arguments)
+    # One thread: sums over several can come out in another order, and the picks are small work.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        checkpoint = load_checkpoint(options.weights)
-        catalog = CardCatalog.read(options.cards)
-        results = []
-        for path in options.files:
-            result = evaluate_file(path, checkpoint, catalog, options.by_attributes)
-            results.append(result)
-            print(
-                f"{result['file']}: top-1 {result['top1_unforced']:.4f} unforced,"
-                f" {result['top1_all']:.4f} all ({result['drafts']} drafts,"
-                f" {result['unforced_picks']} unforced picks)",
-                flush=True,
-            )
+        evaluate(options)
     except (DataError, CheckpointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    model = {
-        "version": checkpoint.model_version,
-        "weights_sha256": checkpoint.meta["weights_sha256"],
-        "cards_from": "attributes" if options.by_attributes else "card table",
-    }
-    text = json.dumps({"files": results, "model": model}, indent=2) + "\n"
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    finally:
+        torch.set_num_threads(threads)
     return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate", description="Agreement with the picks of draft files."
+    )
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="DATA",
+        help=f"17Lands draft files (csv or csv.gz), or folders with {DRAFT_FILES}",
+    )
+    parser.add_argument("--weights", type=Path, default=Path("model/weights"))
+    parser.add_argument("--cards", type=Path, required=True, help="Scryfall bulk JSON")
+    parser.add_argument("--out", type=Path, required=True, help="the file for the figures, as JSON")
+    parser.add_argument(
+        "--split",
+        choices=list(SPLITS),
+        default="all",
+        help="which drafts, by the split that training makes; all by default",
+    )
+    parser.add_argument(
+        "--limits",
+        type=Path,
+        help="CSV with the best top-1 that can be expected: columns set, limit_top1_unforced,"
+        " limit_top1_all; it is taken to hold for every file of these sets",
+    )
+    parser.add_argument(
+        "--by-attributes",
+        action="store_true",
+        help="judge every card by its attributes, also those in the weights' card table",
+    )
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

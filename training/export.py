@@ -12,7 +12,7 @@ from model.card_table import CardTable
 from model.checkpoint import save_checkpoint
 from model.features import CardFeatureExtractor
 from model.network import DraftModel
-from training.evaluate import encoder_of
+from training.scoring import encoder_of
 from training.scryfall import CardCatalog
 
 BATCH = 2048

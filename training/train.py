@@ -34,8 +34,9 @@ from model.features import CardFeatureExtractor
 from model.network import DraftModel
 from training.config import TrainingConfig
 from training.dataset import PickDataset, Split, prepare
-from training.evaluate import Scores, choice_nll, score_picks, summarize, top_k
 from training.export import export
+from training.metrics import Scores, choice_nll, summarize, top_k
+from training.scoring import score_picks
 from training.scryfall import CardCatalog
 from training.sparse import SparseFeatures, encode
 from training.textfile import DataError, sha256_of

@@ -22,8 +22,8 @@ from tests.unit.training.samples import (
 from training import train as training
 from training.config import TrainingConfig
 from training.dataset import Split
-from training.evaluate import Scores, baselines, calibration_error, summarize
 from training.evaluate import main as evaluate
+from training.metrics import Scores, calibration_error
 from training.scryfall import CardCatalog
 from training.textfile import DataError
 
@@ -65,8 +65,6 @@ def test_a_rule_is_learnt(sets: list[training.TrainingSet]) -> None:
     assert losses[-1] < losses[0] / 3
     held_out = training.evaluate_sets(model, sets)["held_out"]
     assert held_out["top1_unforced"] > 0.9
-    random = baselines(sets[0].dataset, [None] * len(sets[0].dataset.cards))["random"]
-    assert random == pytest.approx((1 / 6 + 1 / 5 + 1 / 4 + 1 / 3 + 1 / 2) / 5)
 
 
 def test_the_same_seed_gives_the_same_weights(sets: list[training.TrainingSet]) -> None:
@@ -135,25 +133,6 @@ def test_temperature_restores_calibration() -> None:
     assert factor == pytest.approx(1 / 2.5, rel=0.05)
     assert calibration_error(overconfident) > 0.15
     assert calibration_error(Scores(logits * 2.5 * factor, taken)) < 0.03
-
-
-def test_figures_of_picks_counted_by_hand() -> None:
-    minus = -torch.inf
-    logits = torch.tensor([[2.0, 1.0, 0.0], [0.0, 1.0, minus], [5.0, minus, minus]])
-    taken = torch.tensor([[True, False, False], [True, False, False], [True, False, False]])
-    figures = summarize(Scores(logits, taken))
-    assert (figures["picks"], figures["unforced_picks"]) == (3, 2)
-    assert figures["top1_unforced"] == 0.5
-    assert figures["top1_all"] == pytest.approx(2 / 3)
-    assert figures["top3_unforced"] == 1.0
-    expected = -np.log(np.exp(2) / np.exp([2, 1, 0]).sum()) - np.log(1 / (1 + np.e))
-    assert figures["nll_unforced"] == pytest.approx(expected / 2)
-
-
-def test_copies_of_the_card_taken_count_together() -> None:
-    logits = torch.tensor([[0.0, 0.0, 0.0]])
-    taken = torch.tensor([[True, True, False]])
-    assert summarize(Scores(logits, taken))["nll_unforced"] == pytest.approx(-np.log(2 / 3))
 
 
 @pytest.fixture
