@@ -27,9 +27,9 @@ from training.filters import DraftFilter
 from training.seventeenlands import UNKNOWN_WINS, DraftPicks, read_drafts
 from training.textfile import DataError, sha256_of
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
-_SCALARS = ("expansion", "event_type", "cards", "dropped")
+_SCALARS = ("expansion", "event_type", "cards", "rows", "dropped")
 _ARRAYS = tuple(f.name for f in dataclasses.fields(DraftPicks) if f.name not in _SCALARS)
 
 
@@ -84,8 +84,10 @@ def _convert(source: Path, digest: str, filters: DraftFilter, folder: Path) -> N
         "expansion": picks.expansion,
         "event_type": picks.event_type,
         "filters": dataclasses.asdict(filters),
-        "rows_kept": len(picks),
+        "rows": picks.rows,
+        "rows_kept": picks.rows - sum(picks.dropped.values()),
         "rows_dropped": picks.dropped,
+        "picks": len(picks),
         "drafts": len(picks.draft_hash),
         "cards": list(picks.cards),
     }
@@ -113,11 +115,12 @@ def _load(folder: Path) -> tuple[DraftPicks, dict[str, Any]]:
             expansion=manifest["expansion"],
             event_type=manifest["event_type"],
             cards=tuple(manifest["cards"]),
+            rows=manifest["rows"],
             dropped=manifest["rows_dropped"],
             **arrays,
         )
-        if len(picks) != manifest["rows_kept"]:
-            raise ValueError(f"{len(picks)} rows instead of {manifest['rows_kept']}")
+        if len(picks) != manifest["picks"]:
+            raise ValueError(f"{len(picks)} picks instead of {manifest['picks']}")
         return picks, manifest
     except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{folder}: damaged ({error}); delete the folder to make it anew") from None

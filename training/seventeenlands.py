@@ -1,23 +1,24 @@
 """17Lands' public draft CSV -> compact arrays.
 
 A row is one pick: 600 columns of mostly zeros, one pair (`pack_card_X`, `pool_X`) a card. Kept of
-it are card numbers: of the pack, of the pool, and which slot was taken. The CSV is unpacked and
-parsed in pieces of some thousand rows, by polars with a stated schema (an inferred one takes
-a `draft_id` of digits for a number), so a file of any size is read in a few hundred megabytes.
+it are card numbers: of the pack, of the pool, and which slot was taken. The CSV is unpacked in
+pieces of some thousand rows, which `draft_rows` parses on two threads with a stated schema (an
+inferred one takes a `draft_id` of digits for a number), so a file of any size is read in a few
+hundred megabytes.
 
-Legend: N picks (rows kept), D drafts, S segments, K cards in a pack or pool over all rows.
+Legend: N picks, D drafts, S segments, K cards in a pack or pool over all picks, X cards of the set.
 
 Pools are stored once: within a draft each pool is the one before and the card just taken, so a
-*segment* of consecutive rows whose pools only grow shares one run of `pool_cards`, and a row's
+*segment* of consecutive picks whose pools only grow shares one run of `pool_cards`, and a pick's
 pool is the run's first `pool_size` entries. A pick then costs about 25 bytes.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -27,27 +28,31 @@ import numpy.typing as npt
 import polars as pl
 
 from model.cards import PACK_MAX, POOL_MAX
-from training.filters import FILTER_COLUMNS, FILTER_REASONS, DraftFilter
+from training.draft_columns import SECOND_PICK, Columns
+from training.draft_rows import Bools, Counts, Ints, RowParser, Rows
+from training.filters import FILTER_REASONS, DraftFilter
+from training.pick_two import expand, expanded_rows
 from training.textfile import DataError, open_bytes
 
-PACK_PREFIX = "pack_card_"
-POOL_PREFIX = "pool_"
-TEXT_COLUMNS = ("expansion", "event_type", "draft_id", "pick")
-NUMBER_COLUMNS = ("pack_number", "pick_number")
-OPTIONAL_COLUMNS = ("event_match_wins", "event_match_losses")
-PIECE_BYTES = 32 << 20
+PIECE_BYTES = 8 << 20
 """CSV text parsed at a time."""
+PARSERS = 2
+"""Threads. Parsing is most of the work, and more threads than this wait for the unpacking."""
 UNKNOWN_WINS = -1
+NUMBER_MAX = 255
 
 DROP_REASONS = {
+    "cells_missing": "more or fewer cells than the header has columns",
+    "count_malformed": "a number of cards that is no whole number",
     "draft_id_missing": "no draft_id",
-    "number_missing": "no pack_number or pick_number",
+    "number_missing": "no pack_number or pick_number from 0 to 255",
     "pick_missing": "no pick",
     "count_negative": "a negative number of cards",
     "pack_empty": "no card in the pack",
     "pack_too_large": f"more than {PACK_MAX} cards in the pack",
     "pool_too_large": f"more than {POOL_MAX} cards in the pool",
     "pick_not_in_pack": "the card picked is not in the pack",
+    "pick_2_not_in_pack": "the second card picked is not in what is left of the pack",
     **FILTER_REASONS,
 }
 """Why a row is dropped; a row counts for the first reason that fits."""
@@ -57,8 +62,9 @@ DROP_REASONS = {
 class DraftPicks:
     """The picks of one CSV file. Cards are numbers into `cards`; copies are kept.
 
-    Pick n of `n` rows has the pack `pack_cards[sum(pack_size[:n]):][:pack_size[n]]`, of which it
-    took the slot `pick_slot[n]` (the first slot that holds the card).
+    A row is one pick, except in a `PickTwoDraft` (`training.pick_two`). Pick n has the pack
+    `pack_cards[sum(pack_size[:n]):][:pack_size[n]]`, of which it took the slot `pick_slot[n]` (the
+    first slot that holds the card).
     """
 
     expansion: str
@@ -79,7 +85,7 @@ class DraftPicks:
     pool_cards: npt.NDArray[np.uint16]
     """(K,) the segments' pools, each card once as it entered."""
     segment_rows: npt.NDArray[np.uint32]
-    """(S,) rows of each segment."""
+    """(S,) picks of each segment."""
     segment_pool: npt.NDArray[np.uint32]
     """(S,) where the segment's pool starts in `pool_cards`."""
     segment_draft: npt.NDArray[np.uint32]
@@ -90,6 +96,8 @@ class DraftPicks:
     """(D,) match wins of the event, -1 where the file does not say."""
     losses: npt.NDArray[np.int8]
     """(D,) likewise."""
+    rows: int
+    """Rows of the file, those not used included."""
     dropped: dict[str, int]
     """Rows not used, by reason (`DROP_REASONS`)."""
 
@@ -97,81 +105,29 @@ class DraftPicks:
         return len(self.pack_size)
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The columns of a 17Lands draft file, checked. Raises DataError for any other file."""
-
-    columns: tuple[str, ...]
-    cards: tuple[str, ...]
-
-    @classmethod
-    def parse(cls, line: bytes, path: Path) -> Header:
-        try:
-            columns = tuple(next(csv.reader([line.decode("utf-8-sig").rstrip("\r\n")])))
-        except (UnicodeDecodeError, StopIteration, csv.Error):
-            raise DataError(
-                f"{path}: not 17Lands draft data: the first line is no header"
-            ) from None
-        pack = {c.removeprefix(PACK_PREFIX) for c in columns if c.startswith(PACK_PREFIX)}
-        pool = {c.removeprefix(POOL_PREFIX) for c in columns if c.startswith(POOL_PREFIX)}
-        if not pack:
-            raise DataError(
-                f"{path}: not 17Lands draft data: no column starts with {PACK_PREFIX!r}"
-                " (game and replay data have other columns)"
-            )
-        for column in (*TEXT_COLUMNS, *NUMBER_COLUMNS):
-            if column not in columns:
-                raise DataError(f"{path}: column {column!r} is missing")
-        twice = [column for column, count in Counter(columns).items() if count > 1]
-        if twice:
-            raise DataError(f"{path}: column {twice[0]!r} appears more than once")
-        for card in sorted(pack ^ pool):
-            missing = (POOL_PREFIX if card in pack else PACK_PREFIX) + card
-            raise DataError(f"{path}: column {missing!r} is missing")
-        if len(pack) > np.iinfo(np.uint16).max:
-            raise DataError(f"{path}: {len(pack)} cards are more than a set can have")
-        return cls(columns=columns, cards=tuple(sorted(pack)))
-
-    def schema(self) -> dict[str, type[pl.DataType]]:
-        """A polars type for each column of the file, in the file's order."""
-        types: dict[str, type[pl.DataType]] = {}
-        for column in self.columns:
-            if column.startswith((PACK_PREFIX, POOL_PREFIX)):
-                types[column] = pl.Int8
-            elif column in (*NUMBER_COLUMNS, *OPTIONAL_COLUMNS):
-                types[column] = pl.Float32  # some files write 3.0
-            else:
-                types[column] = pl.String
-        return types
-
-    def used(self) -> list[int]:
-        """Positions of the columns read."""
-        kept = {*TEXT_COLUMNS, *NUMBER_COLUMNS, *OPTIONAL_COLUMNS, *FILTER_COLUMNS}
-        prefixes = (PACK_PREFIX, POOL_PREFIX)
-        return [i for i, c in enumerate(self.columns) if c in kept or c.startswith(prefixes)]
-
-
 def read_drafts(
     path: Path, filters: DraftFilter | None = None, piece_bytes: int = PIECE_BYTES
 ) -> DraftPicks:
     """The file's picks, of all drafts or of those that pass the filter.
 
-    `PickTwoDraft` rows keep their first pick (`pick`); `pick_2` is not used.
-
     Raises DataError when the file is not 17Lands draft data, lacks a column, is cut off, or has
-    a cell that is no number where one must be.
+    no row that can be used.
     """
-    builder = _Builder(filters or DraftFilter.none())
     with open_bytes(path) as stream:
-        header = Header.parse(stream.readline(), path)
-        first_row = 2
-        for piece in _pieces(stream, piece_bytes):
-            frame = _parse(piece, header, path, first_row)
-            builder.add(frame, header)
-            first_row += frame.height
-    if first_row == 2:
+        columns = Columns.parse(stream.readline(), path)
+        builder = _Builder(columns, filters or DraftFilter.none())
+        parser = RowParser(columns)
+        for rows in _parsed(parser, _pieces(stream, piece_bytes)):
+            builder.add(rows)
+            # Every writer ends the last line: a file that stops inside one was not written whole.
+            if rows.cut_off:
+                raise DataError(f"{path}: the last line is not whole; the file is cut off")
+    if not builder.rows:
         raise DataError(f"{path}: no rows")
-    return builder.finish(header)
+    if not builder.parts:
+        reasons = ", ".join(f"{DROP_REASONS[r]}: {n}" for r, n in builder.dropped.items())
+        raise DataError(f"{path}: no row can be used ({reasons})")
+    return builder.finish()
 
 
 def _pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
@@ -187,100 +143,99 @@ def _pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
         yield rest
 
 
-def _parse(piece: bytes, header: Header, path: Path, first_row: int) -> pl.DataFrame:
-    try:
-        frame = pl.read_csv(
-            piece,
-            has_header=False,
-            schema=header.schema(),
-            columns=header.used(),
-            missing_columns="insert",
-        )
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).strip().split("\n")[0]
-        raise DataError(f"{path}: rows from line {first_row} on: {reason}") from None
-    # A row that is cut short is filled with nulls; an empty cell is null too, but rare. So rows
-    # with a null where a count belongs are looked at again, and nearly always there are none.
-    counts = pl.selectors.starts_with(PACK_PREFIX, POOL_PREFIX)
-    short = frame.select(pl.any_horizontal(counts.is_null()).arg_true()).to_series().to_list()
-    lines = piece.splitlines() if short else []
-    for row in short:
-        cells = len(next(csv.reader([lines[row].decode("utf-8", "replace")])))
-        if cells != len(header.columns):
-            raise DataError(
-                f"{path}, line {first_row + row}: {cells} of {len(header.columns)} columns;"
-                " the file is cut off or damaged"
-            )
-    return frame
+def _parsed(parser: RowParser, pieces: Iterator[bytes]) -> Iterator[Rows]:
+    """The pieces' rows in order, parsed while the next ones are being unpacked."""
+    with ThreadPoolExecutor(PARSERS) as threads:
+        waiting: deque[Future[Rows]] = deque()
+        for piece in pieces:
+            waiting.append(threads.submit(parser.parse, piece))
+            if len(waiting) > PARSERS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 class _Builder:
     """Collects the pieces of a file."""
 
-    def __init__(self, filters: DraftFilter) -> None:
+    def __init__(self, columns: Columns, filters: DraftFilter) -> None:
+        self.cards = columns.cards
+        self.number = {name: index for index, name in enumerate(columns.cards)}
         self.filters = filters
         self.parts: dict[str, list[npt.NDArray[np.generic]]] = {}
         self.pool_length = 0
         self.drafts: dict[str, int] = {}
         self.wins: list[int] = []
         self.losses: list[int] = []
+        self.rows = 0
         self.dropped: Counter[str] = Counter()
         self.expansion = ""
         self.event_type = ""
 
-    def add(self, frame: pl.DataFrame, header: Header) -> None:
-        if not self.expansion and frame.height:
-            self.expansion = frame["expansion"][0]
-            self.event_type = frame["event_type"][0]
-        pack_NX = _counts(frame, PACK_PREFIX, header)
-        pool_NX = _counts(frame, POOL_PREFIX, header)
-        number = {name: index for index, name in enumerate(header.cards)}
-        pick_N = np.array([number.get(name, -1) for name in frame["pick"].to_list()], np.int32)
-        keep_N = self._sort_out(frame, pack_NX, pool_NX, pick_N)
+    def add(self, rows: Rows) -> None:
+        text = rows.text
+        if not text.height:
+            return
+        self.rows += text.height
+        pick_N, second_N = self._card_numbers(text, "pick"), self._card_numbers(text, SECOND_PICK)
+        keep_N = self._sort_out(rows, pick_N, second_N)
         if not keep_N.any():
             return
-        frame = frame.filter(pl.Series(keep_N))
-        pack_NX, pool_NX, pick_N = pack_NX[keep_N], pool_NX[keep_N], pick_N[keep_N]
-        draft_N = self._number_drafts(frame)
-
-        _, pack_cards = _flatten(pack_NX)
-        before_N = np.arange(pack_NX.shape[1])[None, :] < pick_N[:, None]
+        text = text.filter(pl.Series(keep_N))
+        if not self.expansion:
+            self.expansion = text["expansion"][0] or ""
+            self.event_type = text["event_type"][0] or ""
+        pick_N, second_N = pick_N[keep_N], second_N[keep_N]
+        pack, pool = rows.pack.of_rows(keep_N), rows.pool.of_rows(keep_N)
+        draft_N = self._number_drafts(text)
+        pack_number_N = _numbers(text["pack_number"]).astype(np.uint8)
+        pick_number_N = _numbers(text["pick_number"]).astype(np.uint8)
+        if SECOND_PICK in text.columns:
+            source_N, is_second_N = expanded_rows(second_N)
+            pack, pool, pick_N = expand(pack, pool, pick_N, second_N, len(self.cards))
+            draft_N, pack_number_N = draft_N[source_N], pack_number_N[source_N]
+            pick_number_N = 2 * pick_number_N[source_N] + is_second_N
+        _, slot_N = _slots(pack, pick_N)
         self._keep(
-            pack_cards=pack_cards,
-            pack_size=pack_NX.sum(axis=1, dtype=np.int64).astype(np.uint8),
-            pick_slot=(pack_NX * before_N).sum(axis=1, dtype=np.int64).astype(np.uint8),
-            pack_number=frame["pack_number"].to_numpy().astype(np.uint8),
-            pick_number=frame["pick_number"].to_numpy().astype(np.uint8),
-            pool_size=pool_NX.sum(axis=1, dtype=np.int64).astype(np.uint8),
+            pack_cards=np.repeat(pack.card, pack.count).astype(np.uint16),
+            pack_size=pack.totals(len(pick_N)).astype(np.uint8),
+            pick_slot=slot_N.astype(np.uint8),
+            pack_number=pack_number_N,
+            pick_number=pick_number_N.astype(np.uint8),
+            pool_size=pool.totals(len(pick_N)).astype(np.uint8),
         )
+        self._add_pools(pool, draft_N)
 
+    def _add_pools(self, pool: Counts, draft_N: Ints) -> None:
+        pool_NX = np.zeros((len(draft_N), len(self.cards)), np.int8)
+        pool_NX[pool.row, pool.card] = pool.count
         grown_NX = np.diff(pool_NX, axis=0, prepend=np.zeros_like(pool_NX[:1]))
         starts_N = (np.diff(draft_N, prepend=-1) != 0) | (grown_NX < 0).any(axis=1)
         starts_N[0] = True  # segments do not cross pieces
         grown_NX[starts_N] = pool_NX[starts_N]
-        entered_N, pool_cards = _flatten(grown_NX)
+        place = np.flatnonzero(grown_NX != 0)
+        row, card = np.divmod(place, len(self.cards))
+        copies = grown_NX.ravel()[place]
         start_rows = np.flatnonzero(starts_N)
-        pool_offset_N = np.concatenate([[0], np.cumsum(entered_N)])
+        pool_offset_N = np.concatenate([[0], np.cumsum(np.bincount(row, copies, len(draft_N)))])
         self._keep(
-            pool_cards=pool_cards,
+            pool_cards=np.repeat(card, copies).astype(np.uint16),
             segment_rows=np.diff(start_rows, append=len(draft_N)).astype(np.uint32),
             segment_pool=(self.pool_length + pool_offset_N[start_rows]).astype(np.uint32),
             segment_draft=draft_N[start_rows].astype(np.uint32),
         )
-        self.pool_length += len(pool_cards)
+        self.pool_length += int(copies.sum(dtype=np.int64))
 
-    def finish(self, header: Header) -> DraftPicks:
+    def finish(self) -> DraftPicks:
         arrays = {name: np.concatenate(parts) for name, parts in self.parts.items()}
-        if not arrays:
-            reasons = ", ".join(f"{DROP_REASONS[r]}: {n}" for r, n in self.dropped.items())
-            raise DataError(f"no row can be used ({reasons})")
         return DraftPicks(
             expansion=self.expansion,
             event_type=self.event_type,
-            cards=header.cards,
+            cards=self.cards,
             draft_hash=np.array([hash_draft(d) for d in self.drafts], np.uint64),
             wins=np.array(self.wins, np.int8),
             losses=np.array(self.losses, np.int8),
+            rows=self.rows,
             dropped=dict(self.dropped),
             **arrays,
         )
@@ -289,31 +244,36 @@ class _Builder:
         for name, array in arrays.items():
             self.parts.setdefault(name, []).append(array)
 
-    def _sort_out(
-        self,
-        frame: pl.DataFrame,
-        pack_NX: npt.NDArray[np.int8],
-        pool_NX: npt.NDArray[np.int8],
-        pick_N: npt.NDArray[np.int32],
-    ) -> npt.NDArray[np.bool_]:
+    def _card_numbers(self, text: pl.DataFrame, column: str) -> Ints:
+        """Each row's card; -1 for none, and for a card the file has no column for."""
+        if column not in text.columns:
+            return np.full(text.height, -1)
+        return np.array([self.number.get(name, -1) for name in text[column].to_list()], np.int64)
+
+    def _sort_out(self, rows: Rows, pick_N: Ints, second_N: Ints) -> Bools:
         """Which rows can be used; the others are counted."""
-        pack_size_N = pack_NX.sum(axis=1, dtype=np.int64)
-        in_pack_N = pack_NX[np.arange(len(pick_N)), np.maximum(pick_N, 0)] > 0
+        text, height = rows.text, rows.text.height
+        pack_size_N = rows.pack.totals(height)
+        in_pack_N, _ = _slots(rows.pack, pick_N)
         tests = {
-            "draft_id_missing": (frame["draft_id"].fill_null("") == "").to_numpy(),
-            "number_missing": (
-                frame["pack_number"].is_null() | frame["pick_number"].is_null()
-            ).to_numpy(),
-            "pick_missing": (frame["pick"].fill_null("") == "").to_numpy(),
-            "count_negative": (pack_NX < 0).any(axis=1) | (pool_NX < 0).any(axis=1),
+            "cells_missing": rows.torn_N,
+            "count_malformed": rows.malformed_N,
+            "draft_id_missing": _is_empty(text["draft_id"]),
+            "number_missing": np.isnan(_numbers(text["pack_number"]))
+            | np.isnan(_numbers(text["pick_number"])),
+            "pick_missing": _is_empty(text["pick"]),
+            "count_negative": _has_negative(rows.pack, height) | _has_negative(rows.pool, height),
             "pack_empty": pack_size_N == 0,
             "pack_too_large": pack_size_N > PACK_MAX,
-            "pool_too_large": pool_NX.sum(axis=1, dtype=np.int64) > POOL_MAX,
-            "pick_not_in_pack": (pick_N < 0) | ~in_pack_N,
+            "pool_too_large": rows.pool.totals(height) > POOL_MAX,
+            "pick_not_in_pack": ~in_pack_N,
         }
-        dropped = frame.select(**self.filters.drops(frame.columns))
+        if SECOND_PICK in text.columns:
+            there_N, _ = _slots(rows.pack, second_N, copies=1 + (second_N == pick_N))
+            tests["pick_2_not_in_pack"] = ~_is_empty(text[SECOND_PICK]) & ~there_N
+        dropped = text.select(**self.filters.drops(text.columns))
         tests |= {reason: dropped[reason].to_numpy() for reason in dropped.columns}
-        keep_N = np.ones(frame.height, np.bool_)
+        keep_N = np.ones(height, np.bool_)
         for reason, bad_N in tests.items():
             bad_N = bad_N & keep_N
             if bad_N.any():
@@ -321,40 +281,54 @@ class _Builder:
                 keep_N &= ~bad_N
         return keep_N
 
-    def _number_drafts(self, frame: pl.DataFrame) -> npt.NDArray[np.int64]:
+    def _number_drafts(self, text: pl.DataFrame) -> Ints:
         """Each row's draft, numbered by first appearance; notes the event's result."""
-        ids = frame["draft_id"].to_list()
-        none = [None] * frame.height
-        wins, losses = (
-            frame[c].to_list() if c in frame.columns else none for c in OPTIONAL_COLUMNS
+        ids = text["draft_id"]
+        first = np.flatnonzero(np.diff(ids.rle_id().to_numpy().astype(np.int64), prepend=-1))
+        unsaid = pl.Series([None] * len(ids), dtype=pl.String)
+        won, lost = (
+            _numbers(text[column] if column in text.columns else unsaid, maximum=127)[first]
+            for column in ("event_match_wins", "event_match_losses")
         )
-        numbers = np.empty(len(ids), np.int64)
-        for row, draft_id in enumerate(ids):
-            known = self.drafts.get(draft_id)
-            if known is None:
-                known = self.drafts[draft_id] = len(self.drafts)
-                won, lost = wins[row], losses[row]
-                self.wins.append(UNKNOWN_WINS if won is None else int(won))
-                self.losses.append(UNKNOWN_WINS if lost is None else int(lost))
-            numbers[row] = known
-        return numbers
+        numbers = []
+        for place, draft_id in enumerate(ids.gather(first).to_list()):
+            known = self.drafts.setdefault(draft_id, len(self.drafts))
+            numbers.append(known)
+            if known == len(self.wins):
+                self.wins.append(UNKNOWN_WINS if np.isnan(won[place]) else int(won[place]))
+                self.losses.append(UNKNOWN_WINS if np.isnan(lost[place]) else int(lost[place]))
+        return np.repeat(np.array(numbers, np.int64), np.diff(first, append=len(ids)))
 
 
-def _counts(frame: pl.DataFrame, prefix: str, header: Header) -> npt.NDArray[np.int8]:
-    """(N, cards) copies of each card; an empty cell is none."""
-    columns = frame.select(pl.col(prefix + card).fill_null(0) for card in header.cards)
-    return np.ascontiguousarray(columns.to_numpy())
+def _is_empty(column: pl.Series) -> Bools:
+    return (column.fill_null("") == "").to_numpy()
 
 
-def _flatten(
-    counts_NX: npt.NDArray[np.int8],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]:
-    """Cards of each row, and the card numbers row after row, copies repeated."""
-    rows, cards = np.nonzero(counts_NX)
-    repeats = counts_NX[rows, cards].astype(np.int64)
-    size_N = np.zeros(len(counts_NX), np.int64)
-    np.add.at(size_N, rows, repeats)
-    return size_N, np.repeat(cards, repeats).astype(np.uint16)
+def _numbers(column: pl.Series, maximum: int = NUMBER_MAX) -> npt.NDArray[np.float64]:
+    """Whole numbers from 0 to `maximum`, also written 3.0; NaN for anything else."""
+    values = column.cast(pl.Float64, strict=False).to_numpy()
+    fits = (values >= 0) & (values <= maximum) & (values == np.floor(values))
+    return np.where(fits, values, np.nan)
+
+
+def _has_negative(counts: Counts, rows: int) -> Bools:
+    found = np.zeros(rows, np.bool_)
+    found[counts.row[counts.count < 0]] = True
+    return found
+
+
+def _slots(pack: Counts, pick_N: Ints, copies: Ints | int = 1) -> tuple[Bools, Ints]:
+    """Whether each row's pack holds `copies` of the card, and the first slot that holds it."""
+    rows = len(pick_N)
+    found_N, slot_N = np.zeros(rows, np.bool_), np.zeros(rows, np.int64)
+    needed_N = np.broadcast_to(copies, rows)
+    hit = np.flatnonzero((pack.card == pick_N[pack.row]) & (pack.count >= needed_N[pack.row]))
+    row = pack.row[hit]
+    before = np.concatenate([[0], np.cumsum(pack.count)])
+    start_N = np.searchsorted(pack.row, np.arange(rows))
+    found_N[row] = True
+    slot_N[row] = before[hit] - before[start_N[row]]
+    return found_N, slot_N
 
 
 def hash_draft(draft_id: str) -> int:

@@ -99,8 +99,8 @@ def test_a_manifest_of_other_rows_is_told(write: Write, tmp_path: Path) -> None:
     prepare(path, tmp_path / "cache")
     (folder,) = (tmp_path / "cache").iterdir()
     manifest = json.loads((folder / MANIFEST).read_text())
-    (folder / MANIFEST).write_text(json.dumps(manifest | {"rows_kept": 99}))
-    with pytest.raises(DataError, match="12 rows instead of 99"):
+    (folder / MANIFEST).write_text(json.dumps(manifest | {"picks": 99}))
+    with pytest.raises(DataError, match="12 picks instead of 99"):
         prepare(path, tmp_path / "cache")
 
 

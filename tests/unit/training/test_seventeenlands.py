@@ -17,6 +17,7 @@ from training.textfile import DataError
 
 A, B, C = CARDS[:3]
 Write = Callable[..., Path]
+Damage = Callable[[bytes], bytes]
 
 
 def read(write: Write, rows: Sequence[Row], **options: object) -> DraftPicks:
@@ -118,6 +119,20 @@ def test_empty_cells_are_no_cards(write: Write) -> None:
     assert names(read(write, rows)) == expected(rows)
 
 
+@pytest.mark.parametrize("shuffle", [None, 5])
+def test_line_ends_of_windows_and_empty_lines(write: Write, shuffle: int | None) -> None:
+    rows = simulated_drafts(2)
+    text = draft_csv(rows, shuffle=shuffle).replace(b"\n", b"\r\n").replace(b"\r\n", b"\r\n\r\n", 3)
+    picks = read_drafts(write("drafts.csv", text))
+    assert names(picks) == expected(rows)
+    assert picks.rows == 24
+
+
+def test_a_file_without_a_last_line_end_is_whole(write: Write) -> None:
+    rows = simulated_drafts(2)
+    assert names(read_drafts(write("drafts.csv", draft_csv(rows)[:-1]))) == expected(rows)
+
+
 def test_results_of_events(write: Write) -> None:
     rows = [
         Row(pack=[A, B], pick=A, draft_id="won", wins="7", losses="2"),
@@ -126,16 +141,56 @@ def test_results_of_events(write: Write) -> None:
     picks = read(write, rows)
     assert picks.wins.tolist() == [7, UNKNOWN_WINS]
     assert picks.losses.tolist() == [2, UNKNOWN_WINS]
+    rows[0].wins = "300"
+    assert read(write, rows).wins.tolist() == [UNKNOWN_WINS, UNKNOWN_WINS]
     columns = ["event_match_wins", "event_match_losses"]
     assert read(write, rows, without=columns).wins.tolist() == [UNKNOWN_WINS, UNKNOWN_WINS]
 
 
-def test_of_two_picks_the_first_is_kept(write: Write) -> None:
-    """`PickTwoDraft` files have a second pick, which the arrays have no place for."""
-    rows = [Row(pack=[A, B, C], pick=B)]
-    lines = draft_csv(rows).decode().splitlines()
-    text = f"{lines[0]},pick_2\n{lines[1]},{C}\n"
-    assert names(read_drafts(write("two.csv", text.encode()))) == expected(rows)
+def pick_two(write: Write, *rows: tuple[Row, str]) -> DraftPicks:
+    lines = draft_csv([row for row, _ in rows]).decode().splitlines()
+    seconds = ["pick_2", *(second for _, second in rows)]
+    return read_drafts(write("two.csv", "".join(
+        f"{line},{second}\n" for line, second in zip(lines, seconds, strict=True)
+    ).encode()))  # fmt: skip
+
+
+def test_two_picks_of_a_row_are_two_picks(write: Write) -> None:
+    picks = pick_two(
+        write,
+        (Row(pack=[A, B, B, C], pick=B, pool=[]), B),
+        (Row(pack=[A, C], pick=C, pool=[B, B], pick_number="1"), A),
+        (Row(pack=[A, C], pick=C, draft_id="d2", pack_number="1"), ""),
+    )
+    assert names(picks) == [
+        ([A, B, B, C], [], B),
+        ([A, B, C], [B], B),
+        ([A, C], [B, B], C),
+        ([A], [B, B, C], A),
+        ([A, C], [], C),
+    ]
+    assert picks.pick_number.tolist() == [0, 1, 2, 3, 0]
+    assert picks.pack_number.tolist() == [0, 0, 0, 0, 1]
+    assert PickDataset(picks).draft_N.tolist() == [0, 0, 0, 0, 1]
+    assert picks.rows == 3
+    assert not picks.dropped
+    assert len(picks.segment_rows) == 2, "the pool of a pair grows card by card"
+
+
+@pytest.mark.parametrize("second", [A, C, "Card of another set"])
+def test_a_second_pick_that_is_not_there_is_counted(write: Write, second: str) -> None:
+    good = Row(pack=[A, B], pick=A)
+    picks = pick_two(write, (good, B), (Row(pack=[A, B], pick=A), second))
+    assert names(picks) == [([A, B], [], A), ([B], [A], B)]
+    assert picks.dropped == {"pick_2_not_in_pack": 1}
+
+
+def test_a_column_for_each_printing_is_added_up(write: Write) -> None:
+    text = draft_csv([Row(pack=[A, B, C], pick=B, pool=[A, B])]).decode()
+    text = text.replace(f"pack_card_{A},", f"pack_card_{B},").replace(f"pool_{A},", f"pool_{B},")
+    picks = read_drafts(write("printings.csv", text.encode()))
+    assert names(picks) == [([B, B, C], [B, B], B)]
+    assert A not in picks.cards
 
 
 @pytest.mark.parametrize(
@@ -149,7 +204,14 @@ def test_of_two_picks_the_first_is_kept(write: Write) -> None:
         (Row(pack=[A, B], pick=A, pool=[C] * 46), "pool_too_large"),
         (Row(pack=[A, B], pick=A, draft_id=""), "draft_id_missing"),
         (Row(pack=[A, B], pick=A, pick_number=""), "number_missing"),
+        (Row(pack=[A, B], pick=A, pick_number="-1"), "number_missing"),
+        (Row(pack=[A, B], pick=A, pick_number="256"), "number_missing"),
+        (Row(pack=[A, B], pick=A, pack_number="first"), "number_missing"),
         (Row(pack=[A, B], pick=A, cells={f"pool_{C}": "-1"}), "count_negative"),
+        (Row(pack=[A, B], pick=A, cells={f"pack_card_{C}": "many"}), "count_malformed"),
+        (Row(pack=[A, B], pick=A, cells={f"pool_{C}": "0.5"}), "count_malformed"),
+        (Row(pack=[A, B], pick=A, cells={f"pool_{C}": "inf"}), "count_malformed"),
+        (Row(pack=[A, B], pick=A, cells={f"pack_card_{C}": "300"}), "pack_too_large"),
     ],
 )
 def test_rows_that_cannot_be_used_are_counted(write: Write, bad: Row, reason: str) -> None:
@@ -198,26 +260,49 @@ def test_a_missing_column_is_named(write: Write, column: str) -> None:
         (b"\xff\xfe\x00binary\x00", "not 17Lands draft data"),
         (draft_csv([]), "no rows"),
         (draft_csv(simulated_drafts(1))[:-9], "cut off"),
-        (draft_csv([Row(pack=[A], pick=A, cells={f"pack_card_{A}": "many"})]), "from line 2 on"),
-        (draft_csv([Row(pack=[A], pick=A, cells={f"pack_card_{A}": "300"})]), "from line 2 on"),
+        (draft_csv(simulated_drafts(1))[:-90], "cut off"),
     ],
-    ids=["empty", "game data", "binary", "header alone", "cut off", "words", "too many"],
+    ids=["empty", "game data", "binary", "header alone", "cut off late", "cut off early"],
 )
 def test_other_files_are_refused(write: Write, content: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_drafts(write("drafts.csv", content))
 
 
-def test_a_row_with_too_few_cells_in_the_middle_is_refused(write: Write) -> None:
-    lines = draft_csv(simulated_drafts(1)).split(b"\n")
-    lines[3] = lines[3][: len(lines[3]) // 2]
-    with pytest.raises(DataError, match=r"line 4: \d+ of 37 columns"):
-        read_drafts(write("drafts.csv", b"\n".join(lines)))
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda line: line[: len(line) // 2],
+        lambda line: line[:4],
+        lambda line: line + b",0",
+        lambda line: line.replace(b",0,0,0,", b",0,0,", 1),
+        lambda line: line.replace(b"Creature", b'"Creature', 1),
+    ],
+    ids=["half", "stump", "cell more", "cell less", "open quote"],
+)
+def test_a_damaged_row_is_counted_and_harms_no_other(write: Write, damage: Damage) -> None:
+    rows = simulated_drafts(1)
+    lines = draft_csv(rows).split(b"\n")
+    lines[3] = damage(lines[3])
+    picks = read_drafts(write("drafts.csv", b"\n".join(lines)))
+    assert picks.dropped == {"cells_missing": 1}
+    assert names(picks) == expected([*rows[:2], *rows[3:]])
+    assert picks.rows == 12
 
 
-def test_a_column_twice_is_refused(write: Write) -> None:
+def test_bytes_that_are_no_text_harm_no_other_row(write: Write) -> None:
+    rows = simulated_drafts(1)
+    lines = draft_csv(rows).split(b"\n")
+    lines[3] = lines[3].replace(b"Creature", b"\xff\xfeature")
+    picks = read_drafts(write("drafts.csv", b"\n".join(lines)))
+    assert sum(picks.dropped.values()) <= 1
+    assert len(picks) >= 11
+
+
+@pytest.mark.parametrize("column", ["draft_time", "rank"])
+def test_a_column_twice_is_refused(write: Write, column: str) -> None:
     header, rest = draft_csv(simulated_drafts(1)).split(b"\n", 1)
-    header = header.replace(b"draft_time", b"draft_id", 1)
+    header = header.replace(column.encode(), b"draft_id", 1)
     with pytest.raises(DataError, match="'draft_id' appears more than once"):
         read_drafts(write("drafts.csv", header + b"\n" + rest))
 
