@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from model.features import CardEncoderConfig
 from model.network import DraftModelConfig
+from training.filters import DraftFilter
 from training.textfile import DataError
+
+REPORTING = frozenset({"model_version", "log_every", "evaluate_every", "evaluation_picks"})
+"""Fields that change what is told of a run, not its weights: a run may go on with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +24,12 @@ class TrainingConfig:
     model_version: str = "0.1.0"
     """What the server reports as the model's version."""
     model: DraftModelConfig = field(default_factory=DraftModelConfig)
+    filters: DraftFilter = field(default_factory=DraftFilter)
+    """Which drafts to learn from."""
+    hold_out: tuple[str, ...] = ()
+    """Codes of sets to keep out, to measure what the model makes of sets it never saw."""
+    hold_out_cards: bool = False
+    """Keep out their cards, too: no pick between them, not even of a reprint in another set."""
     seed: int = 1
     steps: int = 4000
     sets_per_step: int = 4
@@ -35,7 +46,7 @@ class TrainingConfig:
     ema_decay: float = 0.998
     """Of the moving average of the weights, which is what is evaluated and shipped."""
     value_weight: float = 0.1
-    """Of the value loss, on sets whose events ended differently from one another."""
+    """Of the value loss; a pick whose event has no known result adds 0 to its mean."""
     log_every: int = 100
     evaluate_every: int = 1000
     evaluation_picks: int = 400
@@ -63,13 +74,20 @@ class TrainingConfig:
                 raise ValueError(f"{name} must not be negative, but is {getattr(self, name)}")
         if not self.model_version:
             raise ValueError("model_version must not be empty")
+        codes = tuple(dict.fromkeys(code.upper() for code in self.hold_out))
+        object.__setattr__(self, "hold_out", codes)
+        if self.hold_out_cards and not codes:
+            raise ValueError("hold_out_cards needs sets to hold out: hold_out is empty")
 
     @classmethod
-    def read(cls, path: Path, **overrides: Any) -> TrainingConfig:
+    def read(
+        cls, path: Path, *, filters: Mapping[str, Any] | None = None, **overrides: Any
+    ) -> TrainingConfig:
         """The recipe at `path`; keyword arguments that are not None replace its values.
 
-        `[model]` and `[encoder]` are the sizes of the network. Raises DataError with the file and
-        the key for anything that is not a recipe.
+        `[model]` and `[encoder]` are the sizes of the network, `[filters]` the drafts to learn
+        from (`filters` replaces single keys of it). Raises DataError with the file and the key for
+        anything that is not a recipe.
         """
         try:
             values = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -77,23 +95,45 @@ class TrainingConfig:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise DataError(f"{path}: not TOML: {error}") from None
-        values |= {name: value for name, value in overrides.items() if value is not None}
+        values |= _given(overrides)
         try:
-            encoder = _build(CardEncoderConfig, values.pop("encoder", {}))
-            model = _build(DraftModelConfig, values.pop("model", {}) | {"encoder": encoder})
-            config: TrainingConfig = _build(cls, values | {"model": model})
+            tables = {name: _table(values, name) for name in ("encoder", "model", "filters")}
+            encoder = _build(CardEncoderConfig, tables["encoder"])
+            model = _build(DraftModelConfig, tables["model"] | {"encoder": encoder})
+            chosen = _build(DraftFilter, tables["filters"] | _given(filters or {}))
+            config: TrainingConfig = _build(cls, values | {"model": model, "filters": chosen})
         except (TypeError, ValueError) as error:
             raise DataError(f"{path}: {error}") from None
         return config
 
 
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _table(values: dict[str, Any], name: str) -> dict[str, Any]:
+    table = values.pop(name, {})
+    if not isinstance(table, dict):
+        raise ValueError(f"{name} must be a table, [{name}], not {table!r}")
+    return table
+
+
 def _build(kind: Any, values: dict[str, Any]) -> Any:
     """`kind(**values)`, after a check that every value has the type of the field's default."""
-    known = {f.name: f.type for f in fields(kind)}
+    known = {f.name: str(f.type) for f in fields(kind)}
+    values = dict(values)
     for name, value in values.items():
         if name not in known:
             raise ValueError(f"unknown key {name!r}; known: {', '.join(known)}")
-        expected = {"int": (int,), "float": (int, float), "str": (str,)}.get(str(known[name]))
+        if known[name] == "tuple[str, ...]":
+            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
+                raise ValueError(f"{name} must be a list of texts, not {value!r}")
+            values[name] = tuple(value)
+        elif known[name] == "bool" and not isinstance(value, bool):
+            raise ValueError(f"{name} must be true or false, not {value!r}")
+        elif kind is DraftFilter and name in ("since", "until"):
+            continue  # may be TOML's own date; the filter checks it
+        expected = {"int": (int,), "float": (int, float), "str": (str,)}.get(known[name])
         if expected and (isinstance(value, bool) or not isinstance(value, expected)):
             raise ValueError(f"{name} must be {known[name]}, not {value!r}")
     return kind(**values)

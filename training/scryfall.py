@@ -205,3 +205,7 @@ class CardCatalog:
         codes = tuple(set_codes)
         found = (self.find(card.name, codes) for _, card in self._preferred.values())
         return [card for card in found if card is not None]
+
+    def names_in(self, set_code: str) -> list[str]:
+        """Names of the cards that were printed in the set."""
+        return [held[set_code].name for held in self._printings.values() if set_code in held]

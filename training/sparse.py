@@ -48,6 +48,11 @@ class SparseFeatures:
             size_X=torch.cat([part.size_X for part in parts]),
         )
 
+    def to(self, device: torch.device | None) -> SparseFeatures:
+        return SparseFeatures(
+            self.feature_E.to(device), self.value_E.to(device), self.size_X.to(device)
+        )
+
     def __len__(self) -> int:
         return len(self.size_X)
 

@@ -7,6 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tensors of these sizes gain nothing by a second thread, which other work may hold up."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
