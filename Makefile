@@ -9,6 +9,10 @@ PACK ?= examples/first_pick.json
 DATA ?= data/17lands
 CARDS ?= $(DATA)/../cards/default-cards.json.gz
 
+# What `make results` reads: DATA as given, else the default's parent.
+BASE = $(if $(filter file,$(origin DATA)),data,$(DATA))
+EVALUATE = $(PY) -m training.evaluate --cards $(BASE)/cards/default-cards.json.gz
+
 REQUIREMENTS := $(wildcard config/requirements/*.txt)
 ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/model-config.yaml \
 	config/metrics.yaml config/requirements/serve.txt training/package_mar.py \
@@ -16,7 +20,7 @@ ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/mo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system-packages lint type test test-unit test-contract test-serving \
-	mar serve predict bench train evaluate readme clean
+	mar serve predict bench train evaluate results plots model-card readme clean
 # A half-made file must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -70,8 +74,19 @@ train: $(STAMP)  ## train on SETS="FDN ..." for EPOCHS=n from DATA=folder, CARDS
 evaluate: $(STAMP)  ## measure WEIGHTS=folder on DATA="a.csv.gz ..." with CARDS=file, into OUT=file.json
 	$(PY) -m training.evaluate --weights $(or $(WEIGHTS),model/weights) --cards "$(CARDS)" --out $(or $(OUT),build/evaluation.json) $(if $(SPLIT),--split $(SPLIT)) $(if $(CEILINGS),--limits $(CEILINGS)) $(ARGS) $(DATA)
 
+results: $(STAMP)  ## everything behind the model card anew, from DATA=folder with 17lands/, human/ and cards/
+	$(EVALUATE) --no-plots --split test --limits $(BASE)/17lands/teacher_limits.csv --out training/results/known.json $(BASE)/17lands
+	$(EVALUATE) --no-plots --out training/results/human.json $(BASE)/human
+	$(MAKE) plots model-card readme
+
+plots: $(STAMP)  ## draw the released results
+	$(PY) -m training.plots
+
+model-card: $(STAMP)  ## write model/weights/MODEL_CARD.md from the released results
+	$(PY) -m training.model_card
+
 readme: $(STAMP)  ## write the result tables into README.md
-	$(PY) -m training.model_card --readme README.md --bench loadtests/results/bench.md
+	$(PY) -m training.readme
 
 clean:  ## remove everything that was built, but not .venv
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -42,8 +42,10 @@ import torch
 from model.checkpoint import Checkpoint, CheckpointError, load_checkpoint
 from training.ceilings import read_ceilings
 from training.dataset import Split
-from training.measure import Evaluator, means, naming
+from training.measure import Evaluator, means
 from training.metrics import BOOTSTRAP_SAMPLES, ECE_BINS
+from training.plots import draw
+from training.report import groups_of
 from training.resultfile import require_writable, write_result
 from training.scryfall import CardCatalog
 from training.textfile import DataError, open_bytes, sha256_of
@@ -95,7 +97,8 @@ def evaluate(options: argparse.Namespace) -> None:
     try:
         catalog = CardCatalog.read(options.cards)
     except DataError as error:
-        raise naming(options.cards, error) from None
+        named = str(options.cards) in str(error)
+        raise error if named else DataError(f"{options.cards}: {error}") from None
     split = SPLITS[options.split]
     evaluator = Evaluator(checkpoint, catalog, split, ceilings, options.by_attributes)
     trained_on = {
@@ -121,6 +124,9 @@ def evaluate(options: argparse.Namespace) -> None:
         "bootstrap_samples": BOOTSTRAP_SAMPLES,
     }
     write_result(options.out, result)
+    if options.plots:
+        stem = options.out.name.removesuffix(".json")
+        draw(groups_of(result, "known sets", "unseen sets"), options.out.parent, f"{stem}.")
 
 
 def _line(figures: Mapping[str, Any]) -> str:
@@ -178,6 +184,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--by-attributes",
         action="store_true",
         help="judge every card by its attributes, also those in the weights' card table",
+    )
+    parser.add_argument(
+        "--no-plots",
+        dest="plots",
+        action="store_false",
+        help="do not draw <out>.accuracy.svg, <out>.reliability.svg and <out>.sets.svg",
     )
     return parser.parse_args(arguments)
 

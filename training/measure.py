@@ -87,10 +87,7 @@ class Evaluator:
         Raises DataError when the file cannot be used, or has no unforced pick to measure.
         """
         digest = sha256_of(path)
-        try:
-            picks = read_drafts(path)
-        except DataError as error:
-            raise naming(path, error) from None
+        picks = read_drafts(path)
         dataset = PickDataset(picks)
         rows = dataset.rows(self.split)
         found = [self.catalog.find(name, (picks.expansion.lower(),)) for name in picks.cards]
@@ -141,11 +138,6 @@ class Evaluator:
             "cards_without_attributes": sum(not has_attributes(card) for card in unknown),
             "cards_without_rarity": sum(card is None or card.rarity is None for card in found),
         }
-
-
-def naming(path: Path, error: DataError) -> DataError:
-    """The error, with the file's name if it does not say it."""
-    return error if str(path) in str(error) else DataError(f"{path}: {error}")
 
 
 def _top1_samples(dataset: PickDataset, rows: Any, outcomes: Outcomes) -> Floats:

@@ -60,7 +60,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_result(path: Path, result: Mapping[str, Any]) -> None:
     """Write a result file, figures rounded."""
-    write_text(path, _dump(_rounded(result)) + "\n")
+    write_text(path, _dump(rounded(result)) + "\n")
 
 
 def read_result(path: Path) -> dict[str, Any]:
@@ -99,11 +99,12 @@ def _dump(value: Any, indent: str = "") -> str:
     return f"{first}\n{deeper}" + f",\n{deeper}".join(lines) + f"\n{indent}{last}"
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """The value with all its figures rounded as in the file."""
     if isinstance(value, float):
         return round(value, DECIMALS)
     if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value
