@@ -19,8 +19,8 @@ ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/mo
 	training/try_archive.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages lint type test test-unit test-contract test-serving \
-	mar serve predict bench train evaluate results plots model-card readme clean
+.PHONY: help setup system-packages lint type test test-unit test-contract test-serving test-gateway \
+	mar serve gateway up down predict bench train evaluate results plots model-card readme clean
 # A half-made file must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -33,7 +33,7 @@ $(STAMP): $(REQUIREMENTS) infrastructure/setup.sh
 	@infrastructure/setup.sh $(VENV)
 	@touch $@
 
-system-packages:  ## install wrk with apt-get, where that can be done; only bench needs it
+system-packages:  ## install nginx and wrk with apt-get, where that can be done
 	@infrastructure/system_packages.sh
 
 lint: $(STAMP)  ## check style (ruff)
@@ -43,7 +43,7 @@ type: $(STAMP)  ## check types (mypy, strict)
 	$(PY) -m mypy
 
 test: lint type mar  ## run every check and every test, with a real TorchServe
-	$(PY) -m pytest tests/unit tests/contract tests/serving
+	$(PY) -m pytest tests/unit tests/contract tests/serving tests/gateway
 
 test-unit: $(STAMP)  ## run the unit tests: no server, seconds
 	$(PY) -m pytest tests/unit
@@ -54,6 +54,9 @@ test-contract: $(STAMP) mar  ## check that documents, configuration and code agr
 test-serving: $(STAMP) mar  ## test against a real TorchServe: minutes
 	$(PY) -m pytest tests/serving
 
+test-gateway: $(STAMP) mar  ## test the gateway with a real nginx before a real TorchServe
+	$(PY) -m pytest tests/gateway
+
 mar: $(ARCHIVE)  ## build the model archive build/draft.mar and try it
 
 $(ARCHIVE): $(STAMP) $(ARCHIVE_SOURCES)
@@ -61,6 +64,15 @@ $(ARCHIVE): $(STAMP) $(ARCHIVE_SOURCES)
 
 serve: $(if $(MODEL_PATH),$(STAMP),$(ARCHIVE))  ## serve until Ctrl-C (PORT, MODEL_PATH, MAX_BATCH_SIZE, ...)
 	@$(PY) -m infrastructure.serve
+
+gateway: $(STAMP)  ## run nginx before a server of `make serve`, until Ctrl-C
+	@$(PY) -m infrastructure.gateway
+
+up: $(if $(MODEL_PATH),$(STAMP),$(ARCHIVE))  ## server and gateway in the background (FOREGROUND=1: until Ctrl-C)
+	@$(PY) -m infrastructure.up $(if $(FOREGROUND),,--background)
+
+down: $(STAMP)  ## stop what `make up` started
+	@$(PY) -m infrastructure.up --down
 
 predict: $(STAMP)  ## rank the pack in PACK=file.json
 	@$(PY) -m infrastructure.predict $(PACK)

@@ -94,6 +94,12 @@ def _json_object(archive: zipfile.ZipFile, member: str, name: str) -> dict[str, 
     return value
 
 
+def version(path: Path) -> str:
+    """Return the version that the (verified) archive at `path` gives for its model."""
+    with zipfile.ZipFile(path) as archive:
+        return str(_json_object(archive, MANIFEST, path.name)["model"].get("modelVersion", ""))
+
+
 def override(path: Path, overrides: ModelOverrides) -> None:
     """Write the operator's overrides into `model-config.yaml` of the archive at `path`.
 

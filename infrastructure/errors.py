@@ -10,7 +10,8 @@
     │   ├── ArchiveUnreadable      no permission, no credentials, no connection
     │   ├── ArchiveCorrupt         not an archive, truncated, members missing or damaged
     │   └── ChecksumMismatch       the sha256 is missing, malformed or different
-    └── ServerError            TorchServe ended early, refused the model or never became ready
+    ├── ServerError            TorchServe ended early, refused the model or never became ready
+    └── NginxError             no nginx, one too old, or one that refuses its configuration
 
 `str(error)` is what the operator reads: what is wrong, with which value, and how to mend it.
 """
@@ -66,6 +67,10 @@ class ChecksumMismatch(ArchiveError):
 
 class ServerError(StartError):
     """TorchServe ended early, refused the model, or never became ready."""
+
+
+class NginxError(StartError):
+    """nginx is missing, too old, refuses its configuration, or ended by itself."""
 
 
 def is_disk_full(error: OSError) -> bool:

@@ -13,10 +13,11 @@ def check_ports(settings: Settings) -> None:
     """Raise `PortError` when one of the server's ports cannot be opened."""
     for variable, port in settings.ports.by_variable().items():
         address = settings.bind_address if variable == "PORT" else LOOPBACK
-        _check(address, port, variable)
+        check_port(address, port, variable)
 
 
-def _check(address: str, port: int, variable: str) -> None:
+def check_port(address: str, port: int, variable: str) -> None:
+    """Raise `PortError`, naming `variable`, when `port` cannot be opened on `address`."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Java sets this too: connections of the last server in TIME_WAIT are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

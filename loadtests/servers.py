@@ -169,8 +169,9 @@ def measure_start(body: bytes, load: Callable[[str], object]) -> tuple[float, fl
         "METRICS_PORT",
         "GRPC_INFERENCE_PORT",
         "GRPC_MANAGEMENT_PORT",
+        "STATUS_PORT",
     )
-    ports = dict(zip(names, map(str, free_ports(5)), strict=True))
+    ports = dict(zip(names, map(str, free_ports(6)), strict=True))
     url = f"http://127.0.0.1:{ports['PORT']}/predictions/draft"
     headers = {"Content-Type": "application/json"}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:

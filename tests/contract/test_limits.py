@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,15 @@ import jsonschema
 import pytest
 import yaml
 
+from handler.errors import DraftError, Problem
+from infrastructure.gateway.problems import PROBLEMS
 from infrastructure.limits import load_limits, schema
 from infrastructure.torchserve import read_properties
+
+
+def leaves(base: type[DraftError] = DraftError) -> list[type[DraftError]]:
+    children = base.__subclasses__()
+    return [leaf for child in children for leaf in leaves(child)] if children else [base]
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +76,33 @@ def test_torchserves_files_have_the_same_numbers(root: Path) -> None:
     assert int(properties["max_response_size"]) == limits.answer_bytes
     assert model["jobQueueSize"] == limits.waiting_requests
     assert model["responseTimeout"] == limits.answer_timeout_s
+
+
+def test_the_readmes_table_has_every_limit_with_its_value(
+    readme: str, limits: dict[str, Any]
+) -> None:
+    rows = re.findall(
+        r"^\| [^|]+ \| ([^|]+) \| [^|]+ \|[^|]*\| (`\w+\.\w+`[^|]*) \|$", readme, re.M
+    )
+    shown: dict[str, int] = {}
+    for cell, names in rows:
+        keys = re.findall(r"`(\w+\.\w+)`", names)
+        numbers = [int(number) for number in re.findall(r"\d+", cell)]
+        shown |= dict(zip(keys, numbers, strict=True))
+    flat = {
+        f"{section}.{name}": value
+        for section, values in limits.items()
+        if section != "$schema"
+        for name, value in values.items()
+    }
+    assert shown == flat
+
+
+def test_gateway_problems_that_the_handler_has_too_are_the_same() -> None:
+    handlers = {leaf.code: leaf for leaf in leaves()}
+    common = [each for each in PROBLEMS if each.code in handlers]
+    assert {each.code for each in common} == {"unsupported_media_type", "internal_error"}
+    for each in common:
+        assert (each.status, each.title) == (handlers[each.code].status, handlers[each.code].title)
+        body = json.loads(each.body())
+        assert list(body) == list(Problem.__struct_fields__)

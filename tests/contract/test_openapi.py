@@ -19,6 +19,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from handler.errors import DraftError, Problem
 from handler.stages import Body, FailedPick, ReviewResponse, Ticket, decode, validate
+from infrastructure.gateway.problems import PROBLEMS
 from model.cards import Card, PickRequest, PickResponse, ReviewRequest
 
 REFERENCE = "#/components/schemas/"
@@ -178,9 +179,10 @@ def test_every_field_of_the_document_is_described_where_its_name_is_not_enough(
     assert bare == ["CardName", "SetCode", "RankedCard"]
 
 
-def test_problem_codes_are_the_leaves(openapi: dict[str, Any]) -> None:
+def test_problem_codes_are_the_handlers_and_the_gateways(openapi: dict[str, Any]) -> None:
     codes = schemas_of(openapi)["Problem"]["properties"]["code"]["enum"]
-    assert codes == [leaf.code for leaf in leaves()]
+    handlers = [leaf.code for leaf in leaves()]
+    assert codes == handlers + [each.code for each in PROBLEMS if each.code not in handlers]
 
 
 def test_warning_codes_are_those_the_library_gives(openapi: dict[str, Any], root: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from handler.errors import DraftError
+from infrastructure.gateway.problems import PROBLEMS
 from infrastructure.settings import VARIABLES
 
 
@@ -47,10 +48,10 @@ def test_every_setting_is_in_the_readme(readme: str) -> None:
 
 
 def test_every_variable_the_launcher_reads_is_a_listed_setting(root: Path) -> None:
-    tree = ast.parse((root / "infrastructure" / "settings.py").read_text(encoding="utf-8"))
     read = {
         argument.value
-        for call in ast.walk(tree)
+        for name in ("settings.py", "limits.py", "gateway/settings.py")
+        for call in ast.walk(ast.parse((root / "infrastructure" / name).read_text("utf-8")))
         if isinstance(call, ast.Call)
         for argument in call.args
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
@@ -65,7 +66,9 @@ def test_error_codes_are_the_readmes(readme: str) -> None:
     listed = [
         (int(status), code) for status, codes in rows for code in re.findall(r"`(\w+)`", codes)
     ]
-    assert listed == [(leaf.status, leaf.code) for leaf in leaves()]
+    # The handler's table stands before the gateway's.
+    expected = [(leaf.status, leaf.code) for leaf in leaves()]
+    assert listed == expected + [(each.status, each.code) for each in PROBLEMS]
 
 
 @pytest.mark.parametrize("result", ["bench"])

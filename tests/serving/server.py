@@ -68,19 +68,21 @@ class LaunchedServer:
     Attributes:
         url, management_url, metrics_url: without a slash at the end.
         temporary: the launcher's TMPDIR; empty before and after.
+        ready_file: the one it was told to keep.
         http: a requests session that asks no proxy.
     """
 
     def __init__(
         self, env: Mapping[str, str], command: Sequence[str] = LAUNCHER, cwd: Path = ROOT
     ) -> None:
-        self.ports = Ports(*free_ports(5))
+        self.ports = Ports(*free_ports(6))
         self.url = f"http://127.0.0.1:{self.ports.inference}"
         self.management_url = f"http://127.0.0.1:{self.ports.management}"
         self.metrics_url = f"http://127.0.0.1:{self.ports.metrics}"
         # Not pytest's tmp_path: its name is too long for the sockets of the workers.
         self.temporary = Path(tempfile.mkdtemp(prefix="draft-test-"))
         self._log = tempfile.NamedTemporaryFile(prefix="draft-test-", suffix=".log")  # noqa: SIM115
+        self.ready_file = Path(env["READY_FILE"]) if env.get("READY_FILE") else None
         self.http = requests.Session()
         self.http.trust_env = False
         ports = {name: str(port) for name, port in self.ports.by_variable().items()}

@@ -55,7 +55,7 @@ def test_everything_listens_on_loopback_alone(server: LaunchedServer) -> None:
     (java,) = server.named("java")
     listening = {
         connection.laddr
-        for process in (java, *server.named("python"))
+        for process in (java, *server.named("python"), psutil.Process(server.process.pid))
         for connection in process.net_connections("inet")
         if connection.status == psutil.CONN_LISTEN
     }

@@ -51,6 +51,7 @@ def model(*workers: tuple[str, int]) -> list[dict[str, Any]]:
         {
             "modelVersion": "1.2.3",
             "workers": [{"status": status, "pid": pid} for status, pid in workers],
+            "jobQueueStatus": {"remainingCapacity": 250, "pendingRequests": 6},
         }
     ]
 
@@ -58,10 +59,10 @@ def model(*workers: tuple[str, int]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("workers", "expected"),
     [
-        ((), ModelStatus("1.2.3", 0, frozenset())),
-        ((("UNLOADING", -1), ("UNLOADING", 7)), ModelStatus("1.2.3", 0, frozenset({7}))),
-        ((("READY", 6), ("UNLOADING", 7)), ModelStatus("1.2.3", 1, frozenset({6, 7}))),
-        ((("READY", 6), ("READY", 7)), ModelStatus("1.2.3", 2, frozenset({6, 7}))),
+        ((), ModelStatus("1.2.3", 0, frozenset(), 6)),
+        ((("UNLOADING", -1), ("UNLOADING", 7)), ModelStatus("1.2.3", 0, frozenset({7}), 6)),
+        ((("READY", 6), ("UNLOADING", 7)), ModelStatus("1.2.3", 1, frozenset({6, 7}), 6)),
+        ((("READY", 6), ("READY", 7)), ModelStatus("1.2.3", 2, frozenset({6, 7}), 6)),
     ],
 )
 def test_ready_workers_are_counted(

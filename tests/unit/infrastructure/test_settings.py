@@ -12,11 +12,13 @@ from infrastructure.settings import ROOT, VARIABLES, ModelOverrides, Ports, Sett
 
 def test_everything_has_a_default() -> None:
     settings = Settings.from_environment({})
-    assert settings.ports == Ports(8080, 8081, 8082, 7070, 7071)
+    assert settings.ports == Ports(8080, 8081, 8082, 7070, 7071, 8083)
     assert settings.bind_address == "127.0.0.1"
     assert settings.model_path == str(ROOT / "build" / "draft.mar")
     assert settings.overrides.as_yaml_keys() == {}
     assert settings.config_dir == ROOT / "config"
+    assert settings.limits_file == ROOT / "config" / "limits.json"
+    assert settings.ready_file is None
 
 
 def test_an_empty_value_counts_as_unset() -> None:
@@ -43,10 +45,14 @@ def test_every_value_is_taken(tmp_path: Path) -> None:
             "START_TIMEOUT": "5",
             "TMPDIR": str(tmp_path),
             "CONFIG_DIR": str(tmp_path),
+            "STATUS_PORT": "9005",
+            "LIMITS_FILE": "/some/limits.json",
+            "READY_FILE": "/run/draft/ready",
+            "RUN_DIR": "/run/draft",
         }
     )
     assert settings == Settings(
-        ports=Ports(9000, 9001, 9002, 9003, 9004),
+        ports=Ports(9000, 9001, 9002, 9003, 9004, 9005),
         bind_address="0.0.0.0",
         model_path="s3://bucket/key.mar",
         model_sha256="ab" * 32,
@@ -54,6 +60,9 @@ def test_every_value_is_taken(tmp_path: Path) -> None:
         start_timeout=5,
         temp_root=tmp_path,
         config_dir=tmp_path,
+        limits_file=Path("/some/limits.json"),
+        ready_file=Path("/run/draft/ready"),
+        run_dir=Path("/run/draft"),
     )
     assert settings.overrides.as_yaml_keys() == {
         "minWorkers": 3,
@@ -87,6 +96,10 @@ def test_every_value_is_taken(tmp_path: Path) -> None:
         ("MODEL_SHA256", "g" * 64),
         ("TMPDIR", "/no/such/folder"),
         ("CONFIG_DIR", "/no/such/folder"),
+        ("STATUS_PORT", "no"),
+        ("READY_FILE", "/run/a b"),
+        ("READY_FILE", "/run/$x"),
+        ("READY_FILE", "/run/;"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(variable: str, value: str) -> None:
