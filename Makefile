@@ -20,7 +20,7 @@ ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/mo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system-packages lint type test test-unit test-contract test-serving test-gateway \
-	mar serve gateway up down predict bench train evaluate results plots model-card readme clean
+	mar serve gateway up down predict bench data train evaluate results plots model-card readme clean
 # A half-made file must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -79,6 +79,9 @@ predict: $(STAMP)  ## rank the pack in PACK=file.json
 
 bench: $(ARCHIVE) system-packages  ## measure throughput and latency beside a no-op archive and FastAPI
 	$(PY) -m loadtests.bench $(ARGS)
+
+data: $(STAMP)  ## download drafts of SETS="FDN ..." (EVENTS="PremierDraft ...") and all cards
+	$(PY) -m training.download --drafts $(DATA) --cards $(CARDS) --sets $(SETS) $(if $(EVENTS),--events $(EVENTS)) $(ARGS)
 
 train: $(STAMP)  ## train on SETS="FDN ..." for EPOCHS=n from DATA=folder, CARDS=file, into OUT=folder
 	$(PY) -m training.train --data $(DATA) --cards $(CARDS) --output $(or $(OUT),build/weights) --sets $(SETS) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)
