@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "model": {"model"},
     "handler": {"model", "handler"},
     "training": {"model", "training"},
-    "loadtests": {"model.cards", "loadtests", "infrastructure.limits"},
+    "loadtests": {"model.cards", "loadtests", "infrastructure.errors", "infrastructure.limits"},
     # The peers do by other means what the handler does, with the same model.
     "loadtests/peers": {"model", "loadtests"},
     "infrastructure": {"infrastructure"},

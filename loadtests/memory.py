@@ -1,0 +1,77 @@
+"""Resident memory of a server's processes over time, sampled beside a load test."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import statistics
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+Series = Sequence[tuple[float, int]]
+"""Pairs of seconds since 1970 and bytes."""
+
+_EDGE = 0.1
+"""Share of the time at either end whose medians are compared."""
+
+
+class MemoryWatch:
+    """Samples Java, the workers and nginx below a process until it is closed.
+
+    Shared pages count for every process that has them, so the numbers do not add up to the
+    machine's; their growth is what matters.
+    """
+
+    def __init__(self, pid: int, every_s: float = 1.0) -> None:
+        self.series: dict[str, list[tuple[float, int]]] = {}
+        self._root = psutil.Process(pid)
+        self._every = every_s
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(self._every):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in self._root.children(recursive=True):
+                    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                        self._note(process)
+
+    def _note(self, process: psutil.Process) -> None:
+        kind = process.name().partition(".")[0].rstrip("0123456789")
+        if kind not in ("java", "python", "nginx"):
+            return
+        name = f"{ {'java': 'Java', 'python': 'worker'}.get(kind, kind) } {process.pid}"
+        self.series.setdefault(name, []).append((time.time(), process.memory_info().rss))
+
+
+def growth(series: Mapping[str, Series], begin: float, end: float) -> dict[str, float]:
+    """By how much each process grew between the first and the last tenth of the time given.
+
+    Processes that did not live through all of it are left out.
+    """
+    length = end - begin
+    result = {}
+    for name, points in series.items():
+        first = [size for at, size in points if begin <= at < begin + _EDGE * length]
+        last = [size for at, size in points if end - _EDGE * length <= at < end]
+        if first and last:
+            result[name] = statistics.median(last) / statistics.median(first) - 1
+    return result
+
+
+def write(series: Mapping[str, Series], path: Path, zero: float) -> None:
+    """One row a sample: seconds since `zero`, process, bytes."""
+    with path.open("w", newline="", encoding="utf-8") as sink:
+        writer = csv.writer(sink)
+        writer.writerow(("at", "process", "bytes"))
+        for name, points in series.items():
+            writer.writerows((round(at - zero, 1), name, size) for at, size in points)
