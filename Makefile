@@ -89,9 +89,10 @@ train: $(STAMP)  ## train on SETS="FDN ..." for EPOCHS=n from DATA=folder, CARDS
 evaluate: $(STAMP)  ## measure WEIGHTS=folder on DATA="a.csv.gz ..." with CARDS=file, into OUT=file.json
 	$(PY) -m training.evaluate --weights $(or $(WEIGHTS),model/weights) --cards "$(CARDS)" --out $(or $(OUT),build/evaluation.json) $(if $(SPLIT),--split $(SPLIT)) $(if $(CEILINGS),--limits $(CEILINGS)) $(ARGS) $(DATA)
 
-results: $(STAMP)  ## everything behind the model card anew, from DATA=folder with 17lands/, human/ and cards/
+results: $(STAMP)  ## everything behind the model card anew, from DATA=folder (HELD_OUT=weights without some sets)
 	$(EVALUATE) --no-plots --split test --limits $(BASE)/17lands/teacher_limits.csv --out training/results/known.json $(BASE)/17lands
 	$(EVALUATE) --no-plots --out training/results/human.json $(BASE)/human
+	$(if $(HELD_OUT),$(EVALUATE) --no-plots --weights $(HELD_OUT) --held-out --out training/results/unseen.json $(BASE)/17lands)
 	$(MAKE) plots model-card readme
 
 plots: $(STAMP)  ## draw the released results

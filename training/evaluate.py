@@ -72,6 +72,20 @@ def find_files(places: Sequence[Path]) -> list[Path]:
     return files
 
 
+def held_out_files(files: Sequence[Path], checkpoint: Checkpoint) -> list[Path]:
+    """The files of the sets that the weights' recipe held out, by the code in the file's name.
+
+    Raises DataError when there is none.
+    """
+    codes = ((checkpoint.meta.get("data") or {}).get("recipe") or {}).get("hold_out") or ()
+    if not codes:
+        raise DataError("--held-out: the weights were trained without holding sets out")
+    held = [path for path in files if set(path.name.upper().split(".")) & set(codes)]
+    if not held:
+        raise DataError(f"--held-out: no file of {', '.join(codes)}, which the weights held out")
+    return held
+
+
 def describe(checkpoint: Checkpoint, by_attributes: bool) -> dict[str, Any]:
     """What the result file says of the weights."""
     meta = checkpoint.meta
@@ -94,6 +108,8 @@ def evaluate(options: argparse.Namespace) -> None:
     files = find_files(options.files)
     ceilings = read_ceilings(options.limits) if options.limits else {}
     checkpoint = load_checkpoint(options.weights)
+    if options.held_out:
+        files = held_out_files(files, checkpoint)
     try:
         catalog = CardCatalog.read(options.cards)
     except DataError as error:
@@ -173,6 +189,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         choices=list(SPLITS),
         default="all",
         help="which drafts, by the split that training makes; all by default",
+    )
+    parser.add_argument(
+        "--held-out",
+        action="store_true",
+        help="only the files of the sets that the weights' training held out",
     )
     parser.add_argument(
         "--limits",

@@ -230,14 +230,10 @@ def _calibration(report: Report) -> str:
 def _reproduce(report: Report) -> str:
     held_out = ""
     if report.unseen:
-        names = " ".join(file["file"] for file in report.unseen["files"])
+        sets = " ".join(file["set"] for file in report.unseen["files"])
         held_out = f"""
-The row of held-out sets needs weights of a run without these sets (`make train` with
-`--hold-out`), measured by
-
-```sh
-make evaluate DATA="{names}" CARDS=… WEIGHTS=… OUT=training/results/unseen.json
-```
+For the row of held-out sets, `make train ARGS="--hold-out {sets}" OUT=weights` trains without
+them, and `make results DATA=folder HELD_OUT=weights` measures that as well.
 """
     return f"""\
 ## How to reproduce

@@ -60,14 +60,16 @@ def accuracy(groups: Sequence[Group]) -> Figure:
     Means over the files, which count alike. Left out are picks from one card, and pick numbers
     that less than half of the files have.
     """
-    packs = sorted({e["pack"] for g in groups for f in g.files for e in f["by_pack_and_pick"]})
+    entries = [e for g in groups for f in g.files for e in f["by_pack_and_pick"]]
+    packs = sorted({entry["pack"] for entry in entries})
+    last = max(entry["pick"] for entry in entries if entry["pack_size"] > 1)
     figure = Figure(
         figsize=(3.1 * len(packs) + 0.6, 2.35 * len(groups) + 0.9), layout="constrained"
     )
     panels = figure.subplots(len(groups), len(packs), sharex=True, sharey=True, squeeze=False)
     for row, group in zip(panels, groups, strict=True):
         for panel, pack in zip(row, packs, strict=True):
-            _accuracy_panel(panel, group, pack)
+            _accuracy_panel(panel, group, pack, last)
         row[0].set_title(f"{group.title.capitalize()}\npack {packs[0]}")
         row[0].set_ylabel("picks predicted")
     for panel in panels[-1]:
@@ -77,9 +79,9 @@ def accuracy(groups: Sequence[Group]) -> Figure:
     return figure
 
 
-def _accuracy_panel(panel: Axes, group: Group, pack: int) -> None:
+def _accuracy_panel(panel: Axes, group: Group, pack: int, last: int) -> None:
     for name, (label, colour, dash) in LINES.items():
-        points = [(n, by_pick(group.files, name, pick=n, pack=pack)) for n in range(1, 16)]
+        points = [(n, by_pick(group.files, name, pick=n, pack=pack)) for n in range(1, last + 1)]
         drawn = [(number, value) for number, value in points if value is not None]
         panel.plot(
             [number for number, _ in drawn],
@@ -91,8 +93,8 @@ def _accuracy_panel(panel: Axes, group: Group, pack: int) -> None:
         )
     panel.set_title(f"pack {pack}")
     panel.set_ylim(0, 1)
-    panel.set_xlim(0.5, 14.5)
-    panel.xaxis.set_major_locator(MultipleLocator(2, offset=1))
+    panel.set_xlim(0.5, last + 0.5)
+    panel.xaxis.set_major_locator(MultipleLocator(2 if last < 16 else 4, offset=1))
     panel.yaxis.set_major_locator(MultipleLocator(0.25))
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
 

@@ -254,6 +254,28 @@ def test_drafts_that_were_trained_on_are_pointed_out(
     assert "were trained on drafts of this file" in capsys.readouterr().err
 
 
+def test_the_files_of_held_out_sets_are_found(
+    drafts: Path, weights: Path, tmp_path: Path, evaluate: Callable[..., int]
+) -> None:
+    other = Path(shutil.copy(drafts, drafts.with_name("draft_data_public.ABC.Trad.csv.gz")))
+    own = Path(shutil.copytree(weights, tmp_path / "weights"))
+    meta = json.loads((own / "meta.json").read_text())
+
+    def measured(*hold_out: str) -> list[str] | None:
+        meta["data"] = {"recipe": {"hold_out": hold_out}}
+        (own / "meta.json").write_text(json.dumps(meta))
+        out = tmp_path / "out.json"
+        out.unlink(missing_ok=True)
+        code = evaluate("--held-out", tmp_path, weights=own)
+        assert out.exists() == (code == 0)
+        return [file["file"] for file in result_of(out)["files"]] if code == 0 else None
+
+    assert measured("ABC") == [other.name]
+    assert measured("ABC", "TST") == [other.name, drafts.name]
+    assert measured("FDN") is None
+    assert measured() is None
+
+
 def broken(kind: str, write: Write, drafts: Path) -> Sequence[Path]:
     content = drafts.read_bytes()
     files = {

@@ -14,7 +14,7 @@ import pytest
 from model.checkpoint import load_checkpoint
 from training import model_card, plots, readme
 from training.measure import Evaluator
-from training.report import RESULTS, WEIGHTS, Report
+from training.report import RESULTS, WEIGHTS, Group, Report
 from training.resultfile import rounded
 from training.scryfall import CardCatalog
 from training.tables import by_pick, recipe_differences, summary_table
@@ -86,8 +86,13 @@ def test_the_readme_shows_the_result_files(report: Report) -> None:
     assert readme.insert(text, "accuracy", readme.accuracy(report)) == text, REMEDY
 
 
-def test_the_figures_are_drawn_from_the_result_files(report: Report, tmp_path: Path) -> None:
-    for path in plots.draw(report.groups(), tmp_path):
+@pytest.fixture(scope="module")
+def drawings(report: Report, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return plots.draw(report.groups(), tmp_path_factory.mktemp("drawings"))
+
+
+def test_the_figures_are_drawn_from_the_result_files(drawings: list[Path]) -> None:
+    for path in drawings:
         drawn, stored = drawing(path), drawing(RESULTS / path.name)
         assert drawn[::2] == stored[::2], REMEDY
         assert drawn[1::2] == pytest.approx(stored[1::2], abs=1e-2), REMEDY
@@ -180,9 +185,22 @@ def test_figures_by_pick_are_means_over_files() -> None:
     assert by_pick([*files, *forced], "top1", pick=1, pack=2) is None, "one file of three has it"
 
 
-def test_plots_are_svg_without_a_date(report: Report, tmp_path: Path) -> None:
-    for path in plots.draw(report.groups(), tmp_path, "x."):
-        assert path.name.startswith("x.")
+def test_the_pick_axis_is_as_long_as_the_packs() -> None:
+    """Pick-two drafts have 28 picks a pack."""
+    names = ("random", "highest_rarity", "most_picked", "top1")
+    entries = [
+        {"pack": 1, "pick": n, "picks": 9, "pack_size": 29 - n, **dict.fromkeys(names, n / 28)}
+        for n in range(1, 29)
+    ]
+    figure = plots.accuracy([Group("sets", ({"by_pack_and_pick": entries},), {})])
+    (panel,) = figure.axes
+    assert panel.get_xlim() == (0.5, 27.5), "the last pick is forced"
+    assert panel.lines[0].get_xdata()[-1] == 27
+
+
+def test_figures_are_svg_without_a_date(drawings: list[Path]) -> None:
+    assert [path.name for path in drawings] == ["accuracy.svg", "reliability.svg", "sets.svg"]
+    for path in drawings:
         content = path.read_text(encoding="utf-8")
         assert ElementTree.fromstring(content).tag.endswith("svg")
         assert "date" not in content.lower()
