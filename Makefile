@@ -83,8 +83,8 @@ bench: $(ARCHIVE) system-packages  ## measure throughput and latency beside a no
 data: $(STAMP)  ## download drafts of SETS="FDN ..." (EVENTS="PremierDraft ...") and all cards
 	$(PY) -m training.download --drafts $(DATA) --cards $(CARDS) --sets $(SETS) $(if $(EVENTS),--events $(EVENTS)) $(ARGS)
 
-train: $(STAMP)  ## train on SETS="FDN ..." for EPOCHS=n from DATA=folder, CARDS=file, into OUT=folder
-	$(PY) -m training.train --data $(DATA) --cards $(CARDS) --output $(or $(OUT),build/weights) --sets $(SETS) $(if $(EPOCHS),--epochs $(EPOCHS)) $(ARGS)
+train: $(STAMP)  ## train on SETS="FDN ..." for EPOCHS=n from DATA=folder, CARDS=file, into OUT=folder (HOLD_OUT="SOS ...")
+	$(PY) -m training.train --data "$(DATA)" --cards "$(CARDS)" --output "$(or $(OUT),build/weights)" --sets $(SETS) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(HOLD_OUT),--hold-out $(HOLD_OUT)) $(ARGS)
 
 evaluate: $(STAMP)  ## measure WEIGHTS=folder on DATA="a.csv.gz ..." with CARDS=file, into OUT=file.json
 	$(PY) -m training.evaluate --weights $(or $(WEIGHTS),model/weights) --cards "$(CARDS)" --out $(or $(OUT),build/evaluation.json) $(if $(SPLIT),--split $(SPLIT)) $(if $(CEILINGS),--limits $(CEILINGS)) $(ARGS) $(DATA)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from model.cards import Card
 from model.features import CardFeatureExtractor
 from training.config import TrainingConfig
 from training.dataset import PickDataset, Split, prepare
+from training.filters import DraftFilter
 from training.scryfall import CardCatalog
 from training.sparse import SparseFeatures
 from training.textfile import DataError
@@ -108,62 +109,33 @@ def load_corpus(
     held_out = set(config.hold_out)
     if both := held_out & {code.upper() for code in sets}:
         raise DataError(f"{', '.join(sorted(both))}: to be trained on and held out at once")
-    files = [path for path in find_files(folder, sets) if _code(path) not in held_out]
-    if not files:
+    paths = [path for path in find_files(folder, sets) if _code(path) not in held_out]
+    if not paths:
         raise DataError(f"{folder}: all sets here are held out; nothing is left to train on")
     kept_out = [path for path in find_files(folder, ()) if _code(path) in held_out]
-
-    extractor = CardFeatureExtractor(config.model.encoder)
-    loaded = []
-    for path in (*kept_out, *files):
+    files = []
+    for path in (*kept_out, *paths):
         between_files()
-        try:
-            picks, manifest = prepare(path, cache, config.filters)
-        except DataError as error:
-            raise error if str(path) in str(error) else DataError(f"{path}: {error}") from None
-        # The name of a file is its owner's; the code in it is what counts.
-        if path in files and picks.expansion.upper() in held_out:
-            raise DataError(f"{path}: holds drafts of {picks.expansion}, which is held out")
-        loaded.append((path, PickDataset(picks), manifest))
-    names = _names_held_out(
-        held_out,
-        [dataset for path, dataset, _ in loaded if path in kept_out],
-        catalog,
-    )
+        files.append(_File.read(path, cache, config.filters, learns=path in paths))
+        if files[-1].learns and files[-1].code in held_out:  # whatever the file is called
+            raise DataError(f"{path}: holds drafts of {files[-1].code}, which is held out")
 
-    training, measuring, manifests = [], [], []
-    for path, dataset, manifest in loaded:
-        code = dataset.picks.expansion.lower()
-        found = [catalog.find(name, (code,)) for name in dataset.cards]
-        cards = [card or Card(name=name) for card, name in zip(found, dataset.cards, strict=True)]
-        identity_X = np.array([fold_name(name) not in names for name in dataset.cards])
-        learns = path in files
-        rows = dataset.rows(Split.TRAIN, unforced=True) if learns else np.empty(0, np.int64)
-        entry = {name: manifest[name] for name in (*_KEPT, "drafts")}
-        entry["cards_not_found"] = found.count(None)
-        if learns and config.hold_out_cards:
-            basic_X = np.array(["Basic" in (card.type or "") for card in cards])
-            left = rows_without(dataset, rows, ~identity_X & ~basic_X)
-            entry["rows_with_held_out_cards"] = len(rows) - len(left)
-            rows = left
-        each = TrainingSet(
-            dataset,
-            SparseFeatures.of(extractor.extract_many(cards)),
-            rows,
-            identity_X,
-            dataset.wins_vary,
-        )
-        if not learns:
+    names = _names_held_out(files, held_out, catalog)
+    extractor = CardFeatureExtractor(config.model.encoder)
+    training, measuring, entries = [], [], []
+    for file in files:
+        each, entry = file.encoded(catalog, extractor, names, config.hold_out_cards)
+        if not file.learns:
             measuring.append(each)
             continue
-        manifests.append(entry)
-        if len(rows):
+        entries.append(entry)
+        if len(each.rows):
             training.append(each)
     if not training:
-        raise DataError(f"{folder}: no unforced pick is left to train on: {_losses(manifests)}")
+        raise DataError(f"{folder}: no unforced pick is left to train on: {_losses(entries)}")
     manifest = {
-        "files": manifests,
-        "filters": loaded[0][2]["filters"],
+        "files": entries,
+        "filters": asdict(config.filters),
         "hold_out": {
             "sets": list(config.hold_out),
             "cards": len(names),
@@ -172,6 +144,54 @@ def load_corpus(
     }
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     return Corpus(tuple(training), tuple(measuring), manifest | {"sha256": digest})
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A draft file that was read."""
+
+    dataset: PickDataset
+    manifest: dict[str, Any]
+    learns: bool
+    """Whether it is there to be learnt from, not to be measured on."""
+
+    @classmethod
+    def read(cls, path: Path, cache: Path, filters: DraftFilter, learns: bool) -> _File:
+        try:
+            picks, manifest = prepare(path, cache, filters)
+        except DataError as error:
+            raise error if str(path) in str(error) else DataError(f"{path}: {error}") from None
+        return cls(PickDataset(picks), manifest, learns)
+
+    @property
+    def code(self) -> str:
+        return self.dataset.picks.expansion.upper()
+
+    def encoded(
+        self,
+        catalog: CardCatalog,
+        extractor: CardFeatureExtractor,
+        names_held_out: Collection[str],
+        hold_out_cards: bool,
+    ) -> tuple[TrainingSet, dict[str, Any]]:
+        """The set with its cards' features, and what the run's manifest says of it."""
+        dataset = self.dataset
+        found = [catalog.find(name, (self.code.lower(),)) for name in dataset.cards]
+        cards = [card or Card(name=name) for card, name in zip(found, dataset.cards, strict=True)]
+        identity_X = np.array([fold_name(name) not in names_held_out for name in dataset.cards])
+        entry = {name: self.manifest[name] for name in (*_KEPT, "drafts")}
+        entry["cards_not_found"] = found.count(None)
+        rows = np.empty(0, np.int64)
+        if self.learns:
+            rows = dataset.rows(Split.TRAIN, unforced=True)
+        if self.learns and hold_out_cards:
+            # Basic lands are in every set, and picks of them say nothing of any.
+            basic_X = np.array(["Basic" in (card.type or "") for card in cards])
+            left = rows_without(dataset, rows, ~identity_X & ~basic_X)
+            entry["rows_with_held_out_cards"] = len(rows) - len(left)
+            rows = left
+        features = SparseFeatures.of(extractor.extract_many(cards))
+        return TrainingSet(dataset, features, rows, identity_X, dataset.wins_vary), entry
 
 
 def rows_without(
@@ -186,12 +206,11 @@ def rows_without(
     return np.concatenate(kept)
 
 
-def _names_held_out(
-    codes: Iterable[str], datasets: Sequence[PickDataset], catalog: CardCatalog
-) -> set[str]:
+def _names_held_out(files: Sequence[_File], codes: Iterable[str], catalog: CardCatalog) -> set[str]:
     """Folded names of all cards of these sets: those printed in them and those drafted in them."""
-    names = {fold_name(name) for dataset in datasets for name in dataset.cards}
-    drafted = {dataset.picks.expansion.upper() for dataset in datasets}
+    kept_out = [file for file in files if not file.learns]
+    names = {fold_name(name) for file in kept_out for name in file.dataset.cards}
+    drafted = {file.code for file in kept_out}
     for code in codes:
         printed = catalog.names_in(code.lower())
         if not printed and code not in drafted:

@@ -25,9 +25,13 @@ from training.textfile import DataError
 PATIENCE = datetime.timedelta(hours=1)
 
 
+class LostProcesses(Exception):
+    """Another process of the run has ended; it says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """This process among all of the run."""
+    """This process among all of the run. Exchanges raise LostProcesses."""
 
     rank: int = 0
     count: int = 1
@@ -40,14 +44,16 @@ class Processes:
 
     def wait_for_all(self) -> None:
         if self.count > 1:
-            dist.barrier()
+            with _exchange():
+                dist.all_reduce(torch.zeros(()))  # on the CPU; dist.barrier() would use the GPU
 
     def sum(self, values: Sequence[float]) -> list[float]:
         """Each value, summed over the processes; the same bits in every process."""
         if self.count == 1:
             return [float(value) for value in values]
         total = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(total)
+        with _exchange():
+            dist.all_reduce(total)
         return [float(value) for value in total]
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
@@ -55,18 +61,20 @@ class Processes:
         if self.count == 1:
             return [tensor]
         gathered = [torch.empty_like(tensor) for _ in range(self.count)]
-        dist.all_gather(gathered, tensor)
+        with _exchange():
+            dist.all_gather(gathered, tensor)
         return gathered
 
     def share(self, text: str) -> str:
         """The first process's text, in every process."""
         if self.count == 1:
             return text
-        content = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+        content = torch.tensor(list(text.encode()), dtype=torch.uint8)
         size = torch.tensor([len(content)])
-        dist.broadcast(size, 0)
-        content = content if self.is_first else torch.empty(int(size), dtype=torch.uint8)
-        dist.broadcast(content, 0)
+        with _exchange():
+            dist.broadcast(size, 0)
+            content = content if self.is_first else torch.empty(int(size), dtype=torch.uint8)
+            dist.broadcast(content, 0)
         return bytes(content.numpy()).decode()
 
     def replicate(self, module: nn.Module, device: torch.device) -> nn.Module:
@@ -75,6 +83,15 @@ class Processes:
             return module
         ids = [device.index] if device.type == "cuda" else None
         return DistributedDataParallel(module, device_ids=ids)
+
+
+@contextmanager
+def _exchange() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise LostProcesses(f"another process of this run has ended ({reason})") from None
 
 
 @contextmanager
@@ -108,7 +125,7 @@ def choose_device(wanted: str, local_rank: int = 0) -> torch.device:
         if not torch.cuda.is_available() or device.index >= torch.cuda.device_count():
             raise DataError(f"--device {wanted}: torch sees {_gpus()}")
         torch.cuda.set_device(device)
-    elif device.type not in ("cpu", "meta"):
+    elif device.type != "cpu":
         raise DataError(f"--device {wanted}: training runs on cpu or cuda")
     return device
 

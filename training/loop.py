@@ -8,6 +8,7 @@ all processes see a bad loss or a signal at the same step.
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -27,7 +28,7 @@ from training.validation import validation_top1
 
 
 class Diverged(ArithmeticError):
-    """The loss is not a number any more; no weights are written."""
+    """The loss is no number, or the processes have different weights; none are written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +139,16 @@ class Trainer:
         self.step += 1
         self._average.update(self.learner, self.step)
 
+    def snapshot_bytes(self) -> int:
+        """About the size of a snapshot: weights, their average, and two moments of each."""
+        return 4 * sum(each.nbytes for each in self.learner.parameters())
+
     def snapshot(self) -> Snapshot:
-        """Where the run stands, on the CPU. All processes must ask at the same step."""
+        """Where the run stands, on the CPU. All processes must ask at the same step.
+
+        Raises Diverged when their weights are not the same.
+        """
+        self._require_same_weights()
         tensors = {f"learner.{n}": value for n, value in self.learner.state_dict().items()}
         average = self._average.learner.state_dict()
         tensors |= {f"average.{name}": value for name, value in average.items()}
@@ -172,6 +181,14 @@ class Trainer:
         self._sampler.restore(dict(snapshot.sampler))
         self.step = snapshot.step
         self._restore_random_states(tensors)
+
+    def _require_same_weights(self) -> None:
+        digest = hashlib.sha256()
+        for value in self.learner.state_dict().values():
+            digest.update(value.detach().cpu().numpy().tobytes())
+        own = torch.tensor(list(digest.digest()), dtype=torch.uint8)
+        if any(not torch.equal(each, own) for each in self.processes.gather(own)):
+            raise Diverged(f"the weights of the processes differ after step {self.step}")
 
     def _random_states(self) -> dict[str, Tensor]:
         states = {"cpu": torch.get_rng_state()}

@@ -109,13 +109,15 @@ class Outcomes:
 
 def _same_card(scores: Scores, held_NC: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """(N, C, C) whether two slots hold one card."""
-    held_NCC = held_NC[:, :, None] & held_NC[:, None, :]
+    held_NCC: npt.NDArray[np.bool_] = held_NC[:, :, None] & held_NC[:, None, :]
     if scores.cards_NC is not None:
         cards_NC = scores.cards_NC.numpy()
-        return held_NCC & (cards_NC[:, :, None] == cards_NC[:, None, :])
-    taken_NC = scores.taken_NC.numpy()
-    itself_CC = np.eye(held_NC.shape[1], dtype=np.bool_)
-    return held_NCC & (itself_CC | (taken_NC[:, :, None] & taken_NC[:, None, :]))
+        held_NCC &= cards_NC[:, :, None] == cards_NC[:, None, :]
+    else:
+        taken_NC = scores.taken_NC.numpy()
+        itself_CC = np.eye(held_NC.shape[1], dtype=np.bool_)
+        held_NCC &= itself_CC | (taken_NC[:, :, None] & taken_NC[:, None, :])
+    return held_NCC
 
 
 def choice_nll(logits_BC: Tensor, taken_BC: Tensor) -> Tensor:
