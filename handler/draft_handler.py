@@ -160,6 +160,10 @@ def _send_headers(replies: Sequence[Reply], context: Any) -> None:
     for place, reply in enumerate(replies):
         context.set_response_status(reply.status, reply.phrase, place)
         context.set_response_content_type(place, reply.content_type)
+        if reply.status == InternalError.status:
+            # The gateway replaces every 500, since TorchServe's own are no problem bodies. It can
+            # see which one is ours by this header, and repeats what stands in it.
+            context.set_response_header(place, "X-Problem", reply.body.decode())
 
 
 def _report_startup_error(error: Exception) -> None:

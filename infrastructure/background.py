@@ -51,8 +51,6 @@ def lock(folder: Path) -> Iterator[None]:
 
 def up(settings: Settings, gateway: GatewaySettings) -> int:
     """Start the supervisor, wait until a pick can be answered, and say how to ask for one."""
-    with lock(settings.run_dir):
-        pass
     log_path = settings.run_dir / "up.log"
     with log_path.open("ab") as log:
         began_at = log.tell()

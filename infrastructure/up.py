@@ -54,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.down:
             return background.down(Settings.from_environment())
-        settings, gateway = _check()
+        with background.lock(Settings.from_environment().run_dir):
+            # Before the ports: a message about them would not say who holds them.
+            settings, gateway = _check()
         if options.background:
             return background.up(settings, gateway)
         stop = StopRequest()

@@ -15,7 +15,7 @@ from infrastructure.limits import Limits, load_limits
 from infrastructure.settings import Settings, gateway_port
 
 ANY_ORIGIN = "*"
-_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ class LaunchedServer:
         self.metrics_url = f"http://127.0.0.1:{self.ports.metrics}"
         # Not pytest's tmp_path: its name is too long for the sockets of the workers.
         self.temporary = Path(tempfile.mkdtemp(prefix="draft-test-"))
+        self.temporary.chmod(0o711)  # nginx's workers are another user than root
         self._log = tempfile.NamedTemporaryFile(prefix="draft-test-", suffix=".log")  # noqa: SIM115
         self.ready_file = Path(env["READY_FILE"]) if env.get("READY_FILE") else None
         self.http = requests.Session()
