@@ -49,13 +49,21 @@ class Waf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     requests_window_s: Window
     picks_per_ip: WafLimit
     picks_window_s: Window
+    pick_body_bytes: Annotated[int, Meta(ge=1024, le=65_536)]
+    """WAF sees the first 64 KiB of a body and no more."""
 
 
 class ApiGateway(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Throttling of the stage: all callers together."""
+    """Throttling of the stage: all callers together.
+
+    API Gateway throttles each method by itself, so the stage's rate belongs to the pick alone and
+    reviews, health, figures and preflights have a small one each.
+    """
 
     requests_per_s: Rate
     burst: Burst
+    other_requests_per_s: Rate
+    other_burst: Burst
 
 
 class UsagePlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -15,6 +15,8 @@ from infrastructure.limits import Limits, load_limits
 from infrastructure.settings import Settings, gateway_port
 
 ANY_ORIGIN = "*"
+FORWARDED_FOR = "X-Forwarded-For"
+_HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
 _ORIGIN = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -27,7 +29,8 @@ class GatewaySettings:
         inference_port, status_port: of TorchServe and of the launcher's status server, both on
             the loopback interface.
         ready_file: exists while a worker is ready; None: nobody keeps such a file.
-        trusted_proxies: networks whose X-Forwarded-For is believed.
+        trusted_proxies: networks whose header with the client's address is believed.
+        client_address_header: its name.
         origins: of web pages that may read answers; `*` alone means any.
         keys: None: no key is asked for.
     """
@@ -39,6 +42,7 @@ class GatewaySettings:
     ready_file: Path | None
     limits: Limits
     trusted_proxies: tuple[str, ...] = ()
+    client_address_header: str = FORWARDED_FOR
     origins: tuple[str, ...] = (ANY_ORIGIN,)
     keys: tuple[ApiKey, ...] | None = None
 
@@ -54,6 +58,7 @@ class GatewaySettings:
             ready_file=shared.ready_file,
             limits=load_limits(shared.limits_file, env),
             trusted_proxies=_trusted_proxies(env),
+            client_address_header=_header(env),
             origins=_origins(env),
             keys=_keys(env),
         )
@@ -79,6 +84,16 @@ def _trusted_proxies(env: Mapping[str, str]) -> tuple[str, ...]:
             )
         networks.append(str(network))
     return tuple(networks)
+
+
+def _header(env: Mapping[str, str]) -> str:
+    name = env.get("CLIENT_ADDRESS_HEADER", "").strip() or FORWARDED_FOR
+    if not _HEADER.fullmatch(name):
+        raise SettingsError(
+            "CLIENT_ADDRESS_HEADER must be the name of a header, such as "
+            f"{FORWARDED_FOR}, not {name!r}"
+        )
+    return name
 
 
 def _origins(env: Mapping[str, str]) -> tuple[str, ...]:

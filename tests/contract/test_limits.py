@@ -56,8 +56,14 @@ def test_the_guides_numbers_are_the_defaults(limits: dict[str, Any]) -> None:
         "requests_window_s": 300,
         "picks_per_ip": 100,
         "picks_window_s": 60,
+        "pick_body_bytes": 49152,
     }
-    assert limits["api_gateway"] == {"requests_per_s": 50, "burst": 100}
+    assert limits["api_gateway"] == {
+        "requests_per_s": 50,
+        "burst": 100,
+        "other_requests_per_s": 5,
+        "other_burst": 10,
+    }
     assert limits["usage_plan"] == {"requests_per_s": 5, "burst": 10, "requests_per_day": 10_000}
     gateway = limits["gateway"]
     assert gateway["picks_per_ip_per_min"] == 100
