@@ -1,8 +1,7 @@
 """Scryfall's bulk JSON -> `model.cards.Card`, streamed.
 
-The file is one array with one object a line, as Scryfall publishes it, gzipped or not
-(https://scryfall.com/docs/api/bulk-data, "Default Cards"). It is read line by line: 500 MB of
-JSON never stand in memory.
+The file is one array, gzipped or not (https://scryfall.com/docs/api/bulk-data, "Default Cards"). It
+is read object by object: 500 MB of JSON never stand in memory.
 
 A card is printed many times. Printings of one name differ in set and rarity, and rarity is
 something drafters and model go by, so `CardCatalog` keeps every printing and finds the right one.
@@ -19,6 +18,7 @@ import msgspec
 
 from model.card_table import fold_name
 from model.cards import KEYWORDS_MAX, TEXT_MAX, TYPE_MAX, Card
+from training.json_array import read_objects
 from training.textfile import DataError, open_bytes
 
 COST_SEPARATOR = " // "
@@ -67,37 +67,11 @@ def read_printings(path: Path) -> Iterator[Printing]:
     Raises DataError when the file is not Scryfall's, or is cut off.
     """
     decoder = msgspec.json.Decoder(Printing)
-    closed = False
     with open_bytes(path) as stream:
-        for number, raw in enumerate(stream, start=1):
-            line = raw.strip()
-            if number == 1:
-                if not line.startswith(b"["):
-                    raise DataError(f"{path}: not Scryfall bulk data: it does not start with '['")
-                line = line[1:].lstrip()
-            if closed:
-                if line:
-                    raise DataError(f"{path}, line {number}: text after the closing ']'")
-                continue
-            if line == b"]" or (line.endswith(b"]") and line.startswith(b"{")):
-                closed = True
-                line = line[:-1]
-            line = line.removesuffix(b",")
-            if not line:
-                continue
-            try:
-                printing = decoder.decode(line)
-            except msgspec.DecodeError as error:
-                raise DataError(
-                    f"{path}, line {number}: not one Scryfall card object a line: {error}"
-                ) from None
+        for printing in read_objects(stream, decoder, path):
             if printing.object != "card":
-                raise DataError(
-                    f"{path}, line {number}: object {printing.object!r}, expected 'card'"
-                )
+                raise DataError(f"{path}: object {printing.object!r}, expected 'card'")
             yield printing
-    if not closed:
-        raise DataError(f"{path}: the array is not closed; the file is cut off")
 
 
 def as_card(printing: Printing) -> Card:

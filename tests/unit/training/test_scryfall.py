@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +12,12 @@ import pytest
 
 from model.cards import Card
 from tests.unit.training.samples import scryfall_json, scryfall_record
+from training import json_array
 from training.scryfall import CardCatalog, as_card, read_printings
 from training.textfile import DataError
 
 Write = Callable[..., Path]
+CARD_X = b'[{"object": "card", "name": "X", "set": "x"}'
 
 
 def card_of(write: Write, **fields: object) -> Card:
@@ -133,12 +136,16 @@ def test_tokens_are_no_cards(write: Write) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the array is not closed"),
+        (b"", r"does not start with '\['"),
         (b'{"object": "card"}\n', r"does not start with '\['"),
         (b"draft_id,pick\n", r"does not start with '\['"),
-        (b'[\n{"object": "card", "name": "X"}\n]\n', "missing required field `set`"),
+        (b'[\n{"object": "card", "name": "X"}\n]\n', "object 1: .*missing required field `set`"),
         (b'[\n{"object": "set", "name": "X", "set": "x"}\n]\n', "expected 'card'"),
-        (b'[\n{"object": "card",\n', "line 2: not one Scryfall card object a line"),
+        (b'[\n{"object": "card",\n', "object 1: the file is cut off in it"),
+        (b'[{"object": "card", "name": "X', "object 1: the file is cut off in it"),
+        (b'[\n{"object": "card", "name": X, "set": "x"}\n]', "object 1: JSON is malformed"),
+        (b'["object"]', "object 1: it starts with b'\"', not '{'"),
+        (CARD_X + CARD_X[1:], "object 1: b'{' follows it"),
         (scryfall_json([scryfall_record("X")])[:-2], "cut off"),
         (scryfall_json([scryfall_record("X")]) + b"more", "after the closing"),
         (b"[\n]\n", "no card"),
@@ -149,9 +156,31 @@ def test_other_files_are_refused(write: Write, content: bytes, message: str) -> 
         CardCatalog.read(write("cards.json", content))
 
 
-def test_one_line_arrays_and_compact_endings(write: Write) -> None:
-    path = write("cards.json", b'[{"object":"card","name":"X","set":"x"}]')
-    assert [printing.name for printing in read_printings(path)] == ["X"]
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize("chunk", [1, 7, 1 << 20])
+def test_any_layout_of_the_array(
+    write: Write, monkeypatch: pytest.MonkeyPatch, indent: int | None, chunk: int
+) -> None:
+    """Indented or on one line, and texts full of what divides objects, cut anywhere."""
+    monkeypatch.setattr(json_array, "CHUNK", chunk)
+    texts = ['}, {"', "\\", '"', "{{}", "a\n}\n,{", "]", "é"]
+    records = [scryfall_record(f"Card {text}", oracle_text=text) for text in texts]
+    path = write("cards.json", json.dumps(records, indent=indent).encode())
+    assert [printing.oracle_text for printing in read_printings(path)] == texts
+
+
+def test_two_objects_in_a_line(write: Write) -> None:
+    cards = [json.dumps(scryfall_record(name)) for name in "ABC"]
+    path = write("cards.json", f"[{cards[0]},{cards[1]},\n{cards[2]}]".encode())
+    assert [printing.name for printing in read_printings(path)] == ["A", "B", "C"]
+
+
+def test_an_object_without_end_is_not_held(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_array, "OBJECT_MAX", 1000)
+    monkeypatch.setattr(json_array, "CHUNK", 100)
+    path = write("cards.json", b'[{"object": "card", "name": "' + b"x" * 5000)
+    with pytest.raises(DataError, match="object 1: it is larger than"):
+        list(read_printings(path))
 
 
 def test_a_truncated_gzip_is_told(write: Write) -> None:
