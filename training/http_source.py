@@ -145,7 +145,8 @@ def _network_errors(url: str) -> Iterator[None]:
 
 def _root(error: BaseException) -> str:
     """The innermost cause in a line; the outer ones repeat it in many."""
-    reason = getattr(error, "reason", None) or next(iter(error.args), None)
-    if isinstance(reason, BaseException):
+    causes = [getattr(error, "reason", None), *error.args]
+    reason = next((cause for cause in causes if isinstance(cause, BaseException)), None)
+    if reason is not None:
         return _root(reason)
     return str(error).split(": ")[-1] or type(error).__name__

@@ -132,15 +132,8 @@ def read_drafts(
 
 def _pieces(stream: BinaryIO, size: int) -> Iterator[bytes]:
     """The rest of the stream in pieces that end where lines end."""
-    rest = b""
     while block := stream.read(size):
-        block = rest + block
-        cut = block.rfind(b"\n") + 1
-        piece, rest = block[:cut], block[cut:]
-        if piece:
-            yield piece
-    if rest.strip():
-        yield rest
+        yield block if block.endswith(b"\n") else block + stream.readline()
 
 
 def _parsed(parser: RowParser, pieces: Iterator[bytes]) -> Iterator[Rows]:
@@ -160,7 +153,8 @@ class _Builder:
 
     def __init__(self, columns: Columns, filters: DraftFilter) -> None:
         self.cards = columns.cards
-        self.number = {name: index for index, name in enumerate(columns.cards)}
+        self.card_names = pl.Series(columns.cards)
+        self.card_numbers = pl.Series(range(len(columns.cards)), dtype=pl.Int64)
         self.filters = filters
         self.parts: dict[str, list[npt.NDArray[np.generic]]] = {}
         self.pool_length = 0
@@ -248,7 +242,8 @@ class _Builder:
         """Each row's card; -1 for none, and for a card the file has no column for."""
         if column not in text.columns:
             return np.full(text.height, -1)
-        return np.array([self.number.get(name, -1) for name in text[column].to_list()], np.int64)
+        numbers = text[column].replace_strict(self.card_names, self.card_numbers, default=-1)
+        return numbers.fill_null(-1).to_numpy()
 
     def _sort_out(self, rows: Rows, pick_N: Ints, second_N: Ints) -> Bools:
         """Which rows can be used; the others are counted."""
@@ -324,10 +319,9 @@ def _slots(pack: Counts, pick_N: Ints, copies: Ints | int = 1) -> tuple[Bools, I
     needed_N = np.broadcast_to(copies, rows)
     hit = np.flatnonzero((pack.card == pick_N[pack.row]) & (pack.count >= needed_N[pack.row]))
     row = pack.row[hit]
-    before = np.concatenate([[0], np.cumsum(pack.count)])
-    start_N = np.searchsorted(pack.row, np.arange(rows))
+    before = np.cumsum(pack.count) - pack.count
     found_N[row] = True
-    slot_N[row] = before[hit] - before[start_N[row]]
+    slot_N[row] = before[hit] - pack.starts(rows)[row]
     return found_N, slot_N
 
 
