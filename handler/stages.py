@@ -1,6 +1,6 @@
 """What happens to a batch of requests, stage by stage, each a function over lists.
 
-    decode -> validate -> answer (features, collate, predict, rank) -> encode
+    read (decode, validate) -> answer (features, collate, predict, rank) -> encode
 
 A stage never raises for bad input: a request that fails becomes a `DraftError` in its place in
 the list, travels on untouched, and is encoded as a problem at the end. So a bad request
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, get_args
 
@@ -20,8 +20,10 @@ import msgspec
 
 from handler import errors
 from handler.errors import DraftError, Problem
-from model.cards import PickRequest, PickResponse, Rarity, ReviewRequest
-from model.recommender import CHUNK, Recommender
+from handler.seen_cards import SeenCards, ShortWay
+from model.card_table import IndexedCard
+from model.cards import Card, CardName, PickRequest, PickResponse, Rarity, ReviewRequest
+from model.recommender import CHUNK, Pick, Recommender
 
 JSON = "application/json"
 
@@ -47,7 +49,7 @@ class Body(NamedTuple):
 class Ticket:
     """A readable request: its picks, or what is wrong with each of them."""
 
-    picks: list[PickRequest | DraftError]
+    picks: list[Pick | PickRequest | DraftError]
     is_review: bool
 
 
@@ -73,6 +75,32 @@ class ReviewResponse(msgspec.Struct, frozen=True):
     errors: int
 
 
+def card_reader(recommender: Recommender) -> Callable[[bytes], IndexedCard]:
+    """Decodes, validates and looks up a card's JSON text as the stages do; raises if it is none."""
+
+    def read_card(text: bytes) -> IndexedCard:
+        document = msgspec.json.decode(text)
+        _refuse_duplicate_keys(text, document)
+        return recommender.index.look_up(msgspec.convert(document, Card | CardName))
+
+    return read_card
+
+
+def short_way(recommender: Recommender) -> ShortWay:
+    """Reads requests of cards seen before, for `read`."""
+    return ShortWay(SeenCards(card_reader(recommender)))
+
+
+def read(bodies: Sequence[Body], way: ShortWay) -> list[Ticket | DraftError]:
+    """Bytes to picks: what `validate(decode(bodies))` says, told sooner of cards seen before."""
+    tickets: list[Ticket | DraftError | None] = [_read_shortly(body, way) for body in bodies]
+    left = [body for body, ticket in zip(bodies, tickets, strict=True) if ticket is None]
+    if not left:
+        return [ticket for ticket in tickets if ticket is not None]
+    rest = iter(validate(decode(left)))
+    return [ticket or next(rest) for ticket in tickets]
+
+
 def decode(bodies: Sequence[Body]) -> list[Any | DraftError]:
     """Bytes to JSON values."""
     return [_catch(_decode_body, body) for body in bodies]
@@ -95,7 +123,7 @@ def answer(
         for ticket in tickets
         if isinstance(ticket, Ticket)
         for pick in ticket.picks
-        if isinstance(pick, PickRequest)
+        if not isinstance(pick, DraftError)
     ]
     responses: list[PickResponse | DraftError] = []
     for start in range(0, len(valid), CHUNK):
@@ -142,6 +170,17 @@ def problem_reply(error: DraftError) -> Reply:
 
 def _json_reply(content: PickResponse | ReviewResponse) -> Reply:
     return Reply(200, "OK", JSON, msgspec.json.encode(content))
+
+
+def _read_shortly(body: Body, way: ShortWay) -> Ticket | None:
+    content, content_type = body
+    if content_type not in (JSON, "") or not isinstance(content, (bytes, bytearray)):
+        return None
+    pick = way.pick(content)
+    if pick is not None:
+        return Ticket([pick], is_review=False)
+    picks = way.review(content)
+    return None if picks is None else Ticket([*picks], is_review=True)
 
 
 def _catch(stage: Any, value: Any) -> Any:
@@ -230,7 +269,7 @@ def _validate_document(document: Any) -> Ticket:
         review = msgspec.convert(document, ReviewRequest)
     except msgspec.ValidationError as error:
         raise _validation_error(error, "$") from None
-    picks: list[PickRequest | DraftError] = []
+    picks: list[Pick | PickRequest | DraftError] = []
     for place, request in enumerate(review.requests):
         path = f"$.requests[{place}]"
         try:
@@ -300,15 +339,18 @@ def _json_type(value: Any) -> str:
 
 
 def _answer_chunk(
-    recommender: Recommender, picks: Sequence[PickRequest], started: float
+    recommender: Recommender, requests: Sequence[Pick | PickRequest], started: float
 ) -> list[PickResponse | DraftError]:
     """Score picks together; if that fails, one by one, so that only the culprit gets a 500."""
     try:
-        hands = recommender.features(picks)
-        scores = recommender.predict(recommender.collate(hands))
-        return list(recommender.rank(picks, hands, scores, started))
+        picks = [
+            request if isinstance(request, Pick) else recommender.look_up(request)
+            for request in requests
+        ]
+        batch = recommender.collate(picks, recommender.features(picks))
+        return list(recommender.rank(picks, batch, recommender.predict(batch), started))
     except Exception:
-        logger.exception("scoring %d picks together failed", len(picks))
-        if len(picks) == 1:
+        logger.exception("scoring %d picks together failed", len(requests))
+        if len(requests) == 1:
             return [errors.InternalError("the pick could not be scored")]
-        return [_answer_chunk(recommender, [pick], started)[0] for pick in picks]
+        return [_answer_chunk(recommender, [request], started)[0] for request in requests]

@@ -1,16 +1,20 @@
 """Cards known by name: a table of encoded cards, and a cache for the cards it lacks.
 
-Shape legend: N cards of the table, S slots of the cache, D card width.
+Shape legend: N cards of the table, S slots of the cache, D card width, H width of the projection.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from weakref import WeakValueDictionary
 
+import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.cards import Card, as_card
@@ -18,6 +22,9 @@ from model.features import has_attributes
 
 _FOLDED_MAX = 16_384
 """Names as clients write them whose row is remembered; names are at most 200 characters."""
+
+NO_ROW = -1
+_row = attrgetter("row")
 
 _FACE_SEPARATOR = re.compile(r"\s*/+\s*")
 # Letters that Unicode does not decompose into a base letter and an accent.
@@ -93,89 +100,120 @@ class CardTable:
         return cls(names, codes.to(torch.float32) * scale.to(torch.float32).unsqueeze(1))
 
 
-class CardIndex:
-    """Every card of a request as a row of one matrix, so that a batch is one gather.
+class IndexedCard(msgspec.Struct, eq=False, weakref=True):
+    """A card as a client wrote it, looked up; made by `CardIndex.look_up`.
 
-    Rows 0..N-1 are the card table, row N is the padding (zeros), the rest are an LRU cache of
-    cards the table does not know, encoded from their attributes.
+    `name` is the client's spelling. `row` is the card's row in the index, or `NO_ROW` for a card
+    that the table does not know while it is not in the cache; such a card keeps its attributes in
+    `card`, to be encoded again.
+    """
+
+    name: str
+    row: int
+    card: Card | None = None
+
+
+class CardIndex:
+    """Every card of a request as a row of two matrices, so that a batch is one gather from each.
+
+    Rows 0..N-1 are the card table, the rest are an LRU cache of cards the table does not know,
+    encoded from their attributes.
 
     Args:
         table: the known cards.
         encode: cards -> (n, D) vectors; called once a batch with the distinct new cards.
+        project: (n, D) vectors -> (n, H), what else a pick needs of a card.
         cache_size: S, an upper bound on the distinct unknown cards of one `rows` call.
+
+    Attributes:
+        vectors: (N + S, D).
+        hidden: (N + S, H), `project` of the vectors.
     """
 
     def __init__(
-        self, table: CardTable, encode: Callable[[Sequence[Card]], Tensor], cache_size: int = 4096
+        self,
+        table: CardTable,
+        encode: Callable[[Sequence[Card]], Tensor],
+        project: Callable[[Tensor], Tensor],
+        cache_size: int = 4096,
     ) -> None:
         if cache_size < 1:
             raise ValueError(f"cache_size must be at least 1, not {cache_size}")
-        width = table.vectors.shape[1]
         self.table = table
-        self.padding_row = len(table)
         self.cache_size = cache_size
-        self.matrix = torch.cat([table.vectors, torch.zeros(1 + cache_size, width)])
+        self.vectors = _with_room(table.vectors, cache_size)
+        self.hidden = _with_room(project(table.vectors), cache_size)
         self._encode = encode
-        self._slots: OrderedDict[Card, int] = OrderedDict()
-        self._attributeless: set[int] = set()
-        self._unknown = 0
+        self._project = project
+        self._first_slot = len(table)
+        # One object for all who hold an unknown card: evicting it from its row tells them all.
+        self._unknown: WeakValueDictionary[Card, IndexedCard] = WeakValueDictionary()
+        self._owners: list[IndexedCard | None] = [None] * cache_size
+        # By row, the call that used it last. The last element is for NO_ROW, which is -1.
+        self._last_used = np.zeros(len(table) + cache_size + 1, np.int64)
+        self._attributeless = np.zeros(len(table) + cache_size, np.bool_)
+        self._calls = 0
+        self._unknown_count = 0
 
-    def rows(self, hands: Iterable[Sequence[Card | str]]) -> list[list[int]]:
-        """Matrix rows of each hand's cards, in order.
+    def look_up(self, card: Card | str) -> IndexedCard:
+        """Find a card by its name, else by all its attributes; nothing is encoded yet."""
+        name = card if isinstance(card, str) else card.name
+        row = self.table.row(name)
+        if row is not None:
+            return IndexedCard(name, row)
+        card = as_card(card)
+        found = self._unknown.get(card)
+        if found is None:
+            found = self._unknown[card] = IndexedCard(name, NO_ROW, card)
+        return found
 
-        Raises ValueError when the hands hold more distinct unknown cards than the cache.
+    def rows(self, cards: Sequence[IndexedCard]) -> NDArray[np.int64]:
+        """The cards' rows, in order. Cards without a row are encoded, each distinct one once.
+
+        The rows are the cards' own until the next call, which may give them to others.
+
+        Raises ValueError when these are more distinct unknown cards than the cache holds.
         """
-        printed = self.table._printed
-        new: dict[Card, int] = {}
-        in_use: set[int] = set()
-        result = []
-        try:
-            for hand in hands:
-                rows = []
-                for card in hand:
-                    row = printed.get(card if isinstance(card, str) else card.name)
-                    rows.append(self._row(card, new, in_use) if row is None else row)
-                result.append(rows)
-            if new:
-                self.matrix[list(new.values())] = self._encode(list(new))
-        except BaseException:
-            # A slot must not be found without its vector, so the cache starts over.
-            self._slots.clear()
-            raise
-        return result
+        self._calls += 1
+        rows = np.fromiter(map(_row, cards), np.int64, len(cards))
+        self._last_used[rows] = self._calls
+        if NO_ROW in rows:
+            self._insert(list(dict.fromkeys(card for card in cards if card.row == NO_ROW)))
+            rows = np.fromiter(map(_row, cards), np.int64, len(cards))
+        self._unknown_count += int(np.count_nonzero(rows >= self._first_slot))
+        return rows
 
-    def lacks_attributes(self, row: int) -> bool:
-        """Whether the row is a card that came with nothing but a name the table lacks."""
-        return row in self._attributeless
+    def lacks_attributes(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows are cards that came with nothing but a name the table lacks."""
+        return self._attributeless[rows]
 
     def take_unknown_count(self) -> int:
-        """Cards looked up since the last call that the table does not know."""
-        count, self._unknown = self._unknown, 0
+        """Cards in `rows` calls since this was last asked that the table does not know."""
+        count, self._unknown_count = self._unknown_count, 0
         return count
 
-    def _row(self, card: Card | str, new: dict[Card, int], in_use: set[int]) -> int:
-        known = self.table.row(card if isinstance(card, str) else card.name)
-        if known is not None:
-            return known
-        self._unknown += 1
-        card = as_card(card)
-        slot = self._slots.get(card)
-        if slot is None:
-            slot = new[card] = self._claim_slot(in_use)
-            self._slots[card] = slot
-            self._attributeless.discard(slot)
-            if not has_attributes(card):
-                self._attributeless.add(slot)
-        else:
-            self._slots.move_to_end(card)
-        in_use.add(slot)
-        return slot
-
-    def _claim_slot(self, in_use: set[int]) -> int:
-        """A free slot, or that of the card unused for longest."""
-        if len(self._slots) < self.cache_size:
-            return self.padding_row + 1 + len(self._slots)
-        _, slot = self._slots.popitem(last=False)
-        if slot in in_use:
+    def _insert(self, new: Sequence[IndexedCard]) -> None:
+        """Encode cards into the slots that were not used for longest."""
+        last_used = self._last_used[self._first_slot : -1]
+        if len(new) > np.count_nonzero(last_used < self._calls):
             raise ValueError(f"more than {self.cache_size} distinct unknown cards at once")
-        return slot
+        cards = [entry.card for entry in new if entry.card is not None]
+        # Encoding may fail, and then no slot may have changed hands.
+        vectors = self._encode(cards)
+        hidden = self._project(vectors)
+        slots = np.argpartition(last_used, len(new) - 1)[: len(new)]
+        last_used[slots] = self._calls
+        rows = slots + self._first_slot
+        self.vectors[torch.from_numpy(rows)] = vectors
+        self.hidden[torch.from_numpy(rows)] = hidden
+        self._attributeless[rows] = [not has_attributes(card) for card in cards]
+        for slot, row, entry in zip(slots.tolist(), rows.tolist(), new, strict=True):
+            evicted = self._owners[slot]
+            if evicted is not None:
+                evicted.row = NO_ROW
+            self._owners[slot] = entry
+            entry.row = row
+
+
+def _with_room(known: Tensor, slots: int) -> Tensor:
+    return torch.cat([known, known.new_zeros(slots, known.shape[1])])

@@ -39,6 +39,11 @@ Stat = (
     | Annotated[str, Meta(min_length=1, max_length=8, pattern=STAT_PATTERN)]
 )
 SetCode = Annotated[str, Meta(min_length=1, max_length=SET_MAX)]
+PackNumber = Annotated[int, Meta(ge=1, le=4)]
+PickNumber = Annotated[int, Meta(ge=1, le=15)]
+PackSize = Meta(min_length=PACK_MIN, max_length=PACK_MAX)
+PoolSize = Meta(max_length=POOL_MAX)
+ReviewSize = Meta(min_length=1, max_length=REVIEW_MAX)
 
 
 # gc=False: cards come by the hundred in a batch and can be in no cycle, so the garbage collector
@@ -74,11 +79,11 @@ class PickRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     its fit with the pool.
     """
 
-    pack: Annotated[list[Card | CardName], Meta(min_length=PACK_MIN, max_length=PACK_MAX)]
-    pool: Annotated[list[Card | CardName], Meta(max_length=POOL_MAX)] = []
+    pack: Annotated[list[Card | CardName], PackSize]
+    pool: Annotated[list[Card | CardName], PoolSize] = []
     set: SetCode | None = None
-    pack_number: Annotated[int, Meta(ge=1, le=4)] | None = None
-    pick_number: Annotated[int, Meta(ge=1, le=15)] | None = None
+    pack_number: PackNumber | None = None
+    pick_number: PickNumber | None = None
     explain: bool = False
 
 
@@ -128,7 +133,7 @@ class PickResponse(msgspec.Struct, frozen=True, omit_defaults=True):
 class ReviewRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Many picks in one request, such as a whole draft. Each is checked on its own."""
 
-    requests: Annotated[list[Any], Meta(min_length=1, max_length=REVIEW_MAX)]
+    requests: Annotated[list[Any], ReviewSize]
 
 
 def as_card(card: Card | str) -> Card:

@@ -1,9 +1,9 @@
-"""Ragged packs and pools to rectangles: padding and masks.
+"""Ragged packs and pools as tensors: one after the other for serving, padded for the network.
 
-Batches are padded to their own longest pack and pool, not to 15 and 45: late picks have short
-packs, early picks short pools, and the difference is most of the arithmetic.
+Late picks have short packs, early picks short pools: padded to 15 and 45, most of a batch would be
+empty slots, and padded to its longest pack still almost half of it.
 
-Shape legend: B batch, C pack slots, P pool slots, F features.
+Shape legend: B batch, C pack slots, P pool slots, F features, N cards of all packs, M of all pools.
 """
 
 from __future__ import annotations
@@ -18,12 +18,26 @@ from torch import Tensor
 
 
 class RowBatch(NamedTuple):
-    """Picks as rows of the card matrix; `padding_row` stands in the empty slots."""
+    """Picks as rows of a card index: the cards of all packs, then the cards of all pools.
 
-    pack_rows_BC: Tensor
-    pool_rows_BP: Tensor
-    pack_mask_BC: Tensor
-    pool_sizes_B: Tensor
+    `rows` (N + M) are of all packs' cards, then of all pools'; `starts` and `sizes` (2 B) say which
+    are whose. `pick_N` is the pick that each pack's card belongs to. `slots_BC` are the places in
+    `rows` of each pack's cards; packs shorter than the longest repeat their last card. All int64.
+    """
+
+    rows: Tensor
+    starts: Tensor
+    sizes: Tensor
+    pick_N: Tensor
+    slots_BC: Tensor
+
+    @property
+    def pack_rows(self) -> Tensor:
+        return self.rows[: len(self.pick_N)]
+
+    @property
+    def pack_starts(self) -> Tensor:
+        return self.starts[: len(self.slots_BC)]
 
 
 class FeatureBatch(NamedTuple):
@@ -36,18 +50,25 @@ class FeatureBatch(NamedTuple):
 
 
 def collate_rows(
-    packs: Sequence[Sequence[int]], pools: Sequence[Sequence[int]], padding_row: int
+    rows: NDArray[np.int64], pack_sizes: Sequence[int], pool_sizes: Sequence[int]
 ) -> RowBatch:
-    """Pad matrix rows to the batch's longest pack and pool (at least one pool slot)."""
-    if not packs:
-        raise ValueError("a batch needs at least one pick")
-    pack_rows = torch.from_numpy(_pad(packs, padding_row))
-    return RowBatch(
-        pack_rows,
-        torch.from_numpy(_pad(pools, padding_row)),
-        pack_rows != padding_row,
-        torch.tensor([len(pool) for pool in pools]),
-    )
+    """Lay out picks whose packs' rows, then whose pools' rows, follow each other in `rows`.
+
+    Raises ValueError for a batch without picks, a pack without cards, or rows that are not as
+    many as the sizes say.
+    """
+    if not pack_sizes or not all(pack_sizes):
+        raise ValueError("a batch needs at least one pick, and a pick at least one card")
+    sizes = np.array([*pack_sizes, *pool_sizes], np.int64)
+    ends = sizes.cumsum()
+    if ends[-1] != len(rows):
+        raise ValueError(f"{len(rows)} rows for packs and pools of {ends[-1]} cards")
+    starts = ends - sizes
+    picks = len(pack_sizes)
+    slots_BC = starts[:picks, None] + np.arange(max(pack_sizes))
+    np.minimum(slots_BC, ends[:picks, None] - 1, out=slots_BC)
+    pick_N = np.arange(picks).repeat(sizes[:picks])
+    return RowBatch(*map(torch.from_numpy, (rows, starts, sizes, pick_N, slots_BC)))
 
 
 def collate_features(
@@ -67,11 +88,6 @@ def collate_features(
     pack, pack_mask = _pad_features(packs, pack_slots, packs[0].shape[1])
     pool, pool_mask = _pad_features(pools, pool_slots, packs[0].shape[1])
     return FeatureBatch(pack, pool, pack_mask, pool_mask)
-
-
-def _pad(hands: Sequence[Sequence[int]], padding_row: int) -> NDArray[np.int64]:
-    slots = max(1, max(map(len, hands)))
-    return np.array([[*hand, *[padding_row] * (slots - len(hand))] for hand in hands], np.int64)
 
 
 def _pad_features(

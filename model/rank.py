@@ -1,6 +1,6 @@
 """Scores to picks: probabilities that sum to one, and a stable order.
 
-Shape legend: B batch, C pack slots.
+Shape legend: B batch, N cards of all packs, which lie one behind the other.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.cards import Card, CardExplanation, RankedCard
+from model.cards import CardExplanation, RankedCard
 
 PROBABILITY_DECIMALS = 8
 """Enough for a sum of 1 within 1e-7, short enough to keep a reply small."""
@@ -28,39 +28,43 @@ def tie_duplicates(logits: NDArray[np.float32], rows: Sequence[int]) -> None:
         logits[slot] = logits[first.setdefault(row, slot)]
 
 
-def probabilities(logits_BC: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Softmax over the pack in double precision; masked slots (`-inf`) get exactly 0.
+def probabilities(
+    logits_N: NDArray[np.float32], pick_N: NDArray[np.int64], starts_B: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Softmax over each pack, in double precision.
 
-    Raises ValueError when a row has no finite maximum: such scores must not be sent.
+    Args:
+        logits_N: one pack after the other.
+        pick_N: the pack each belongs to, from 0.
+        starts_B: where each pack starts.
+
+    Raises ValueError when a score is not finite: such scores must not be sent.
     """
-    shifted_BC = logits_BC.astype(np.float64)
-    best_B1 = shifted_BC.max(axis=1, keepdims=True)
-    if not np.isfinite(best_B1).all() or np.isnan(shifted_BC).any():
+    if not np.isfinite(logits_N).all():
         raise ValueError("the model returned scores that are not finite")
-    shares_BC = np.exp(shifted_BC - best_B1)
-    shares_BC /= shares_BC.sum(axis=1, keepdims=True)
-    rounded: NDArray[np.float64] = shares_BC.round(PROBABILITY_DECIMALS)
-    return rounded
+    shares_N = logits_N.astype(np.float64)
+    shares_N -= np.maximum.reduceat(shares_N, starts_B)[pick_N]
+    np.exp(shares_N, out=shares_N)
+    shares_N /= np.add.reduceat(shares_N, starts_B)[pick_N]
+    return shares_N.round(PROBABILITY_DECIMALS)
 
 
-def ranking(pack: Sequence[Card | str], shares: Sequence[float]) -> list[RankedCard]:
+def ranking(names: Sequence[str], shares: Sequence[float]) -> list[RankedCard]:
     """The pack's cards, best first; ties keep the order of the pack.
 
     Args:
-        pack: the cards as the client wrote them.
+        names: of the cards, as the client wrote them.
         shares: their probabilities, same order.
     """
-    order = sorted(range(len(shares)), key=lambda slot: -shares[slot])
+    order = sorted(range(len(shares)), key=shares.__getitem__, reverse=True)
     return [
-        RankedCard(rank, slot, _name(pack[slot]), shares[slot])
+        RankedCard(rank, slot, names[slot], shares[slot])
         for rank, slot in enumerate(order, start=1)
     ]
 
 
 def explanation(
-    pack: Sequence[Card | str],
-    with_pool: NDArray[np.float32],
-    without_pool: NDArray[np.float32],
+    names: Sequence[str], with_pool: NDArray[np.float32], without_pool: NDArray[np.float32]
 ) -> list[CardExplanation]:
     """Split each score (logits of the pack's cards) into strength and synergy.
 
@@ -69,10 +73,6 @@ def explanation(
     strength = without_pool - without_pool.mean()
     synergy = with_pool - with_pool.mean() - strength
     return [
-        CardExplanation(slot, _name(card), round(float(power), 4), round(float(fit), 4))
-        for slot, (card, power, fit) in enumerate(zip(pack, strength, synergy, strict=True))
+        CardExplanation(slot, name, round(float(power), 4), round(float(fit), 4))
+        for slot, (name, power, fit) in enumerate(zip(names, strength, synergy, strict=True))
     ]
-
-
-def _name(card: Card | str) -> str:
-    return card if isinstance(card, str) else card.name

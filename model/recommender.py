@@ -1,23 +1,26 @@
 """The whole library in one object: pick requests in, ranked picks out.
 
 The stages are public, because the TorchServe handler runs them one by one over a batch:
-`features` -> `collate_rows` -> `predict` -> `rank`. `recommend` is the same in one call.
+`look_up` -> `features` -> `collate` -> `predict` -> `rank`. `recommend` is the same in one call.
+
+Shape legend: B picks of a batch, N cards of all packs, M cards of all pools.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from msgspec import UNSET
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.card_table import CardIndex
+from model.card_table import CardIndex, IndexedCard
 from model.cards import (
     PACK_MAX,
     POOL_MAX,
@@ -30,6 +33,7 @@ from model.cards import (
 from model.checkpoint import Checkpoint, load_checkpoint
 from model.collate import RowBatch, collate_rows
 from model.rank import explanation, probabilities, ranking, tie_duplicates
+from model.scoring import PickScorer
 
 CHUNK = 64
 """Picks scored at once. It bounds memory, and the distinct cards a call can put in the cache."""
@@ -37,13 +41,15 @@ CHUNK = 64
 CACHE_SIZE = CHUNK * (PACK_MAX + POOL_MAX) + 256
 
 
-@dataclass(slots=True)
-class Hand:
-    """A pick's cards as rows of the card matrix, with what is to be said about them."""
+class Pick(msgspec.Struct, gc=False):
+    """A pick request whose cards are looked up."""
 
-    pack_rows: list[int]
-    pool_rows: list[int]
-    warnings: list[PickWarning]
+    pack: list[IndexedCard]
+    pool: list[IndexedCard]
+    set: str | None = None
+    pack_number: int | None = None
+    pick_number: int | None = None
+    explain: bool = False
 
 
 class Recommender:
@@ -59,7 +65,8 @@ class Recommender:
         self.version = version or checkpoint.model_version
         self.model = checkpoint.model.eval()
         self.extractor = checkpoint.extractor
-        self.index = CardIndex(checkpoint.table, self._encode, CACHE_SIZE)
+        self.scorer = PickScorer(self.model)
+        self.index = CardIndex(checkpoint.table, self._encode, self.scorer.card_hidden, CACHE_SIZE)
         self._sets = frozenset(code.casefold() for code in checkpoint.sets)
 
     @classmethod
@@ -74,77 +81,87 @@ class Recommender:
             responses += self._recommend_chunk(requests[start : start + CHUNK])
         return responses
 
-    def features(self, requests: Sequence[PickRequest]) -> list[Hand]:
-        """Look cards up, encode the unknown ones (each distinct card once)."""
-        cards: list[Sequence[Card | str]] = []
-        for request in requests:
-            cards.append(request.pack)
-            cards.append(request.pool)
-        rows = self.index.rows(cards)
-        return [
-            Hand(pack_rows, pool_rows, self._warnings(request, pack_rows, pool_rows))
-            for request, pack_rows, pool_rows in zip(requests, rows[::2], rows[1::2], strict=True)
-        ]
+    def logits(self, requests: Sequence[PickRequest]) -> NDArray[np.float32]:
+        """The scores behind the answers, (B, C), `-inf` behind a pack's last card.
 
-    def collate(self, hands: Sequence[Hand], with_pools: bool = True) -> RowBatch:
-        """Pad hands to one batch; without pools, every pick is scored as a first pick."""
+        At most `CHUNK` requests, as the cache may hold no more new cards.
+        """
+        picks = [self.look_up(request) for request in requests]
+        batch = self.collate(picks, self.features(picks))
+        logits_BC = np.full(batch.slots_BC.shape, -np.inf, np.float32)
+        pick_N = batch.pick_N.numpy()
+        slot_N = np.arange(len(pick_N)) - batch.pack_starts.numpy()[pick_N]
+        logits_BC[pick_N, slot_N] = self.predict(batch)
+        return logits_BC
+
+    def look_up(self, request: PickRequest) -> Pick:
+        """The request with its cards found by name or, new ones, by their attributes."""
+        look_up = self.index.look_up
+        return Pick(
+            [look_up(card) for card in request.pack],
+            [look_up(card) for card in request.pool],
+            request.set,
+            request.pack_number,
+            request.pick_number,
+            request.explain,
+        )
+
+    def features(self, picks: Sequence[Pick]) -> NDArray[np.int64]:
+        """The index's rows of all packs' cards, then of all pools' cards; encodes new cards."""
+        packs, pools = (pick.pack for pick in picks), (pick.pool for pick in picks)
+        return self.index.rows(list(chain(*packs, *pools)))
+
+    def collate(self, picks: Sequence[Pick], rows: NDArray[np.int64]) -> RowBatch:
+        """The picks as one batch; `rows` are their `features`."""
         return collate_rows(
-            [hand.pack_rows for hand in hands],
-            [hand.pool_rows if with_pools else [] for hand in hands],
-            self.index.padding_row,
+            rows, [len(pick.pack) for pick in picks], [len(pick.pool) for pick in picks]
         )
 
     def predict(self, batch: RowBatch) -> NDArray[np.float32]:
-        """Scores (B, C), `-inf` in masked slots."""
-        with torch.inference_mode():
-            pool_sum_BD = torch.nn.functional.embedding_bag(
-                batch.pool_rows_BP,
-                self.index.matrix,
-                mode="sum",
-                padding_idx=self.index.padding_row,
-            )
-            pack_BCD = torch.nn.functional.embedding(batch.pack_rows_BC, self.index.matrix)
-            logits_BC, _ = self.model.score_with_pool_sum(
-                pack_BCD, pool_sum_BD, batch.pack_mask_BC, batch.pool_sizes_B
-            )
-            scores: NDArray[np.float32] = logits_BC.numpy()
-        return scores
+        """Scores of the packs' cards (N,), one pack after the other; copies tie."""
+        logits_N = self.scorer.score(self.index.vectors, self.index.hidden, batch).numpy()
+        rows = batch.pack_rows.tolist()
+        ends = [*batch.pack_starts.tolist()[1:], len(rows)]
+        start = 0
+        for end in ends:
+            tie_duplicates(logits_N[start:end], rows[start:end])
+            start = end
+        return logits_N
 
     def rank(
-        self,
-        requests: Sequence[PickRequest],
-        hands: Sequence[Hand],
-        logits_BC: NDArray[np.float32],
-        started: float,
+        self, picks: Sequence[Pick], batch: RowBatch, logits_N: NDArray[np.float32], started: float
     ) -> list[PickResponse]:
         """Scores to answers; `started` is the `time.perf_counter()` that latency counts from."""
-        for logits_C, hand in zip(logits_BC, hands, strict=True):
-            tie_duplicates(logits_C, hand.pack_rows)
-        shares_BC = probabilities(logits_BC).tolist()
-        explanations = self._explain(requests, hands, logits_BC)
+        shares_N = probabilities(logits_N, batch.pick_N.numpy(), batch.pack_starts.numpy())
+        explanations = self._explain(picks, batch, logits_N)
+        unknown = self._unknown_cards(batch)
         latency_ms = round((time.perf_counter() - started) * 1000, 3)
+        shares_of_all = shares_N.tolist()
         responses = []
-        for pick, (request, hand) in enumerate(zip(requests, hands, strict=True)):
-            shares = shares_BC[pick][: len(request.pack)]
-            ranked = ranking(request.pack, shares)
+        end = 0
+        for number, pick in enumerate(picks):
+            start, end = end, end + len(pick.pack)
+            shares = shares_of_all[start:end]
+            ranked = ranking([card.name for card in pick.pack], shares)
             responses.append(
                 PickResponse(
-                    recommended_pick=ranked[0].index,
-                    pick_probabilities=shares,
-                    confidence=ranked[0].probability,
-                    latency_ms=latency_ms,
-                    ranking=ranked,
-                    warnings=hand.warnings,
-                    model_version=self.version,
-                    explanation=explanations.get(pick, UNSET),
+                    ranked[0].index,
+                    shares,
+                    ranked[0].probability,
+                    latency_ms,
+                    ranked,
+                    unknown.get(number, []) + self._warnings(pick),
+                    self.version,
+                    explanations.get(number, UNSET),
                 )
             )
         return responses
 
     def _recommend_chunk(self, requests: Sequence[PickRequest]) -> list[PickResponse]:
         started = time.perf_counter()
-        hands = self.features(requests)
-        return self.rank(requests, hands, self.predict(self.collate(hands)), started)
+        picks = [self.look_up(request) for request in requests]
+        batch = self.collate(picks, self.features(picks))
+        return self.rank(picks, batch, self.predict(batch), started)
 
     def _encode(self, cards: Sequence[Card]) -> Tensor:
         with torch.inference_mode():
@@ -154,66 +171,68 @@ class Recommender:
         return vectors
 
     def _explain(
-        self,
-        requests: Sequence[PickRequest],
-        hands: Sequence[Hand],
-        logits_BC: NDArray[np.float32],
+        self, picks: Sequence[Pick], batch: RowBatch, logits_N: NDArray[np.float32]
     ) -> dict[int, list[CardExplanation]]:
         """Explanations of the picks that ask for one, by their place in the batch."""
-        picks = [pick for pick, request in enumerate(requests) if request.explain]
-        if not picks:
+        if not any(pick.explain for pick in picks):
             return {}
-        without_pool_BC = self.predict(self.collate([hands[pick] for pick in picks], False))
+        # The same packs as first picks.
+        rows = batch.pack_rows.numpy()
+        sizes = [len(pick.pack) for pick in picks]
+        without_pool_N = self.predict(collate_rows(rows, sizes, [0] * len(sizes)))
         explanations = {}
-        for pick, without_pool_C in zip(picks, without_pool_BC, strict=True):
-            pack = requests[pick].pack
-            tie_duplicates(without_pool_C, hands[pick].pack_rows)
-            explanations[pick] = explanation(
-                pack, logits_BC[pick, : len(pack)], without_pool_C[: len(pack)]
-            )
+        for number, start in enumerate(batch.pack_starts.tolist()):
+            if picks[number].explain:
+                cards = slice(start, start + sizes[number])
+                names = [card.name for card in picks[number].pack]
+                explanations[number] = explanation(names, logits_N[cards], without_pool_N[cards])
         return explanations
 
-    def _warnings(
-        self, request: PickRequest, pack_rows: Sequence[int], pool_rows: Sequence[int]
-    ) -> list[PickWarning]:
-        warnings = []
-        for field, rows in (("pack", pack_rows), ("pool", pool_rows)):
-            if not rows or max(rows) < self.index.padding_row:
-                continue
-            warnings += [
+    def _unknown_cards(self, batch: RowBatch) -> dict[int, list[PickWarning]]:
+        """Warnings of cards that nothing is known of, by the pick's place in the batch."""
+        warnings: dict[int, list[PickWarning]] = {}
+        starts = batch.starts.numpy()
+        for place in np.flatnonzero(self.index.lacks_attributes(batch.rows.numpy())).tolist():
+            # A pool without cards starts where the next one does, hence "right".
+            hand = int(np.searchsorted(starts, place, "right")) - 1
+            field = "pack" if place < len(batch.pick_N) else "pool"
+            warnings.setdefault(hand % len(batch.slots_BC), []).append(
                 PickWarning(
                     "unknown_card",
-                    f"$.{field}[{slot}]",
+                    f"$.{field}[{place - starts[hand]}]",
                     "the model does not know this name and the card has no attributes: "
                     "its score means little; send mana_cost, type, rarity and oracle_text",
                 )
-                for slot, row in enumerate(rows)
-                if self.index.lacks_attributes(row)
-            ]
-        if request.set is not None and request.set.casefold() not in self._sets:
+            )
+        return warnings
+
+    def _warnings(self, pick: Pick) -> list[PickWarning]:
+        """What does not fit the pick's context."""
+        warnings = []
+        if pick.set is not None and pick.set.casefold() not in self._sets:
             warnings.append(
                 PickWarning(
                     "set_not_in_training",
                     "$.set",
-                    f"the model was not trained on the set {request.set!r}: cards are judged by "
+                    f"the model was not trained on the set {pick.set!r}: cards are judged by "
                     "their attributes alone",
                 )
             )
-        expected = expected_pool_size(request)
-        if expected is not None and expected != len(request.pool):
+        expected = expected_pool_size(pick)
+        if expected is not None and expected != len(pick.pool):
             warnings.append(
                 PickWarning(
                     "pool_size_mismatch",
                     "$.pool",
-                    f"pack {request.pack_number}, pick {request.pick_number} with "
-                    f"{len(request.pack)} cards left comes after {expected} picks, "
-                    f"but the pool holds {len(request.pool)} cards",
+                    f"pack {pick.pack_number}, pick {pick.pick_number} with "
+                    f"{len(pick.pack)} cards left comes after {expected} picks, "
+                    f"but the pool holds {len(pick.pool)} cards",
                 )
             )
         return warnings
 
 
-def expected_pool_size(request: PickRequest) -> int | None:
+def expected_pool_size(request: Pick | PickRequest) -> int | None:
     """Cards drafted before a pick of that number, or None where the request does not tell.
 
     Packs lose one card a pick, so the opened pack had `len(pack) + pick_number - 1` cards.

@@ -73,10 +73,8 @@ def served_scores(
     """
     for start in range(0, len(rows), CHUNK):
         batch = dataset.batch(rows[start : start + CHUNK])
-        hands = recommender.features(pick_requests(batch, cards))
-        logits_BC = recommender.predict(recommender.collate(hands))
         yield Scores(
-            torch.from_numpy(np.asarray(logits_BC)),
+            torch.from_numpy(recommender.logits(pick_requests(batch, cards))),
             torch.from_numpy(batch.taken_BC),
             torch.from_numpy(batch.pack_cards_BC),
         )

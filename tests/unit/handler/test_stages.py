@@ -200,7 +200,7 @@ def test_a_failure_in_scoring_hits_its_own_pick_only(recommender, monkeypatch, c
     real = recommender.features
 
     def brittle(picks):
-        if any("Fire" in pick.pack for pick in picks):
+        if any(card.name == "Fire" for pick in picks for card in pick.pack):
             raise RuntimeError("boom")
         return real(picks)
 

@@ -166,16 +166,59 @@ def test_strength_and_synergy_add_up_to_the_ranking(recommender):
     assert any(abs(card.synergy) > 1e-3 for card in explained.explanation)
 
 
-def test_masked_slots_get_no_probability():
-    shares = probabilities(np.array([[0.0, -np.inf, 0.0], [500.0, -500.0, -np.inf]], np.float32))
-    assert shares.tolist() == [[0.5, 0.0, 0.5], [1.0, 0.0, 0.0]]
+def test_shares_are_those_of_each_pack_alone():
+    logits = np.array([0.0, 0.0, 500.0, -500.0, 7.0], np.float32)
+    shares = probabilities(logits, np.array([0, 0, 1, 1, 2]), np.array([0, 2, 4]))
+    assert shares.tolist() == [0.5, 0.5, 1.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_are_never_sent(bad):
     with pytest.raises(ValueError, match="not finite"):
-        probabilities(np.array([[bad, bad]], np.float32))
+        probabilities(np.array([0.0, bad], np.float32), np.array([0, 0]), np.array([0]))
+    with pytest.raises(ValueError, match="not finite"):
+        probabilities(np.array([-bad, bad], np.float32), np.array([0, 1]), np.array([0, 1]))
 
 
 def test_ties_keep_the_order_of_the_pack():
     assert [card.index for card in ranking(["a", "b", "c"], [0.3, 0.4, 0.3])] == [1, 0, 2]
+    assert [card.index for card in ranking(["a", "b", "c"], [0.3, 0.3, 0.4])] == [2, 0, 1]
+
+
+def test_logits_are_those_of_the_answers(recommender):
+    requests = [PickRequest(pack=["Shock"]), PickRequest(pack=["Shock", CREATURE, "Fire"])]
+    logits = recommender.logits(requests)
+    assert logits.shape == (2, 3)
+    assert np.isinf(logits).tolist() == [[False, True, True], [False] * 3]
+    shares = np.exp(logits[1]) / np.exp(logits[1]).sum()
+    answer = recommender.recommend(requests)[1]
+    assert answer.pick_probabilities == pytest.approx(shares.tolist(), abs=1e-6)
+
+
+def test_an_explanation_does_not_touch_the_neighbours(recommender):
+    requests = [
+        PickRequest(pack=["Shock", CREATURE], pool=["Fire"] * n, explain=n % 2 == 0)
+        for n in range(4)
+    ]
+    for n, (together, request) in enumerate(
+        zip(recommender.recommend(requests), requests, strict=True)
+    ):
+        alone = recommender.recommend([request])[0]
+        assert together.pick_probabilities == pytest.approx(alone.pick_probabilities, abs=1e-6)
+        assert (together.explanation is msgspec.UNSET) == bool(n % 2)
+
+
+def test_warnings_of_unknown_cards_find_their_pick(recommender):
+    """Also next to picks without a pool, whose pools start where their neighbours' do."""
+    requests = [
+        PickRequest(pack=["Nobody Knows"]),
+        PickRequest(pack=["Shock"], pool=["Shock", "Nobody Knows"]),
+        PickRequest(pack=["Shock", "Nor This"]),
+        PickRequest(pack=["Shock"]),
+    ]
+    assert [codes(answer) for answer in recommender.recommend(requests)] == [
+        [("unknown_card", "$.pack[0]")],
+        [("unknown_card", "$.pool[1]")],
+        [("unknown_card", "$.pack[1]")],
+        [],
+    ]
