@@ -20,6 +20,7 @@ ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/mo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system-packages lint type test test-unit test-contract test-serving test-gateway \
+	test-load test-faults loadtest loadtest-ui \
 	mar serve gateway up down predict bench data train evaluate results plots model-card readme clean
 # A half-made file must not pass for a finished one.
 .DELETE_ON_ERROR:
@@ -43,7 +44,7 @@ type: $(STAMP)  ## check types (mypy, strict)
 	$(PY) -m mypy
 
 test: lint type mar  ## run every check and every test, with a real TorchServe
-	$(PY) -m pytest tests/unit tests/contract tests/serving tests/gateway
+	$(PY) -m pytest tests/unit tests/contract tests/serving tests/gateway tests/load tests/faults
 
 test-unit: $(STAMP)  ## run the unit tests: no server, seconds
 	$(PY) -m pytest tests/unit
@@ -56,6 +57,12 @@ test-serving: $(STAMP) mar  ## test against a real TorchServe: minutes
 
 test-gateway: $(STAMP) mar  ## test the gateway with a real nginx before a real TorchServe
 	$(PY) -m pytest tests/gateway
+
+test-load: $(STAMP) mar  ## run every load scenario in its short form: minutes
+	$(PY) -m pytest tests/load
+
+test-faults: $(STAMP) mar  ## break what can break under load, and count lost and wrong answers
+	$(PY) -m pytest tests/faults
 
 mar: $(ARCHIVE)  ## build the model archive build/draft.mar and try it
 
@@ -79,6 +86,12 @@ predict: $(STAMP)  ## rank the pack in PACK=file.json
 
 bench: $(ARCHIVE) system-packages  ## measure throughput and latency beside a no-op archive and FastAPI
 	$(PY) -m loadtests.bench $(ARGS)
+
+loadtest: $(if $(HOST),$(STAMP),$(ARCHIVE))  ## play SCENARIO=per_ip and judge it (SHORT=1; HOST=https://... API_KEY=...)
+	@$(PY) -m loadtests.run
+
+loadtest-ui: $(if $(HOST),$(STAMP),$(ARCHIVE))  ## play SCENARIO=per_ip in locust's web UI
+	@$(PY) -m loadtests.run --ui
 
 data: $(STAMP)  ## download drafts of SETS="FDN ..." (EVENTS="PremierDraft ...") and all cards
 	$(PY) -m training.download --drafts $(DATA) --cards $(CARDS) --sets $(SETS) $(if $(EVENTS),--events $(EVENTS)) $(ARGS)

@@ -15,6 +15,9 @@ import psutil
 Series = Sequence[tuple[float, int]]
 """Pairs of seconds since 1970 and bytes."""
 
+WORKER_PROGRAM = "model_service_worker.py"
+_NAMES = {"java": "Java", "python": "worker", "nginx": "nginx"}
+
 _EDGE = 0.1
 """Share of the time at either end whose medians are compared."""
 
@@ -46,11 +49,13 @@ class MemoryWatch:
                         self._note(process)
 
     def _note(self, process: psutil.Process) -> None:
-        kind = process.name().partition(".")[0].rstrip("0123456789")
-        if kind not in ("java", "python", "nginx"):
+        name = _NAMES.get(process.name().rstrip("0123456789."))
+        # The other Pythons are launchers, which only wait.
+        if name == "worker" and not any(WORKER_PROGRAM in word for word in process.cmdline()):
             return
-        name = f"{ {'java': 'Java', 'python': 'worker'}.get(kind, kind) } {process.pid}"
-        self.series.setdefault(name, []).append((time.time(), process.memory_info().rss))
+        if name:
+            label = f"{name} {process.pid}"
+            self.series.setdefault(label, []).append((time.time(), process.memory_info().rss))
 
 
 def growth(series: Mapping[str, Series], begin: float, end: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ every check passed, 1 when one failed, 2 when the test could not be run.
     SHORT         1: seconds instead of minutes, as in CI
     LIMITS_FILE   the limits to assert (config/limits.json)
     OUTPUT        folder of the reports (build/loadtests/<scenario>)
+    KEEP          1: put summary and picture into loadtests/results as well
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import argparse
 import contextlib
 import ipaddress
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +39,7 @@ from loadtests.stack import Stack, nginx_is_missing, stack
 from loadtests.summary import summary
 from loadtests.verdict import judge_memory, judge_run
 
+RESULTS = Path(__file__).parent / "results"
 LOCUSTFILE = Path(__file__).parent / "locustfile.py"
 UI_PORT = 8089
 _GRACE_S = 90.0
@@ -53,6 +56,7 @@ class Options:
     limits: Path
     output: Path
     ui: bool = False
+    keep: bool = False
 
     @property
     def remote(self) -> bool:
@@ -99,12 +103,11 @@ def read_options(arguments: list[str] | None) -> Options:
     )
     parser.add_argument("scenario", nargs="?", default=env.get("SCENARIO", ""))
     parser.add_argument("--host", default=env.get("HOST", ""))
-    parser.add_argument(
-        "--short", action="store_true", default=env.get("SHORT", "") not in ("", "0")
-    )
+    parser.add_argument("--short", action="store_true", default=_is_set("SHORT"))
     parser.add_argument("--limits", default=env.get("LIMITS_FILE") or LIMITS_FILE, type=Path)
     parser.add_argument("--output", default=env.get("OUTPUT", ""), type=str)
     parser.add_argument("--ui", action="store_true", help="locust's web UI instead of a verdict")
+    parser.add_argument("--keep", action="store_true", default=_is_set("KEEP"))
     given = parser.parse_args(arguments)
     scenario = SCENARIOS.get(given.scenario)
     if scenario is None:
@@ -116,7 +119,7 @@ def read_options(arguments: list[str] | None) -> Options:
         raise BenchError(f"HOST must begin with http:// or https://, not {given.host!r}")
     load_limits(given.limits)
     output = Path(given.output) if given.output else ROOT / "build" / "loadtests" / scenario.name
-    options = Options(scenario, given.host, given.short, given.limits, output, given.ui)
+    options = Options(scenario, given.host, given.short, given.limits, output, given.ui, given.keep)
     if options.remote and scenario.remote == ():
         raise BenchError(
             f"{scenario.name} runs against a server on this machine only: the limits of a "
@@ -130,6 +133,10 @@ def read_options(arguments: list[str] | None) -> Options:
         if not ARCHIVE.is_file():
             raise BenchError("there is no archive: run `make mar`")
     return options
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
 
 
 @contextlib.contextmanager
@@ -180,6 +187,10 @@ def report(options: Options, series: dict[str, list[tuple[float, int]]]) -> int:
     text = summary(run, rows, checks)
     (output / "summary.md").write_text(text, encoding="utf-8")
     draw(run, rows, output / "picture.svg", series if soak else None)
+    if options.keep:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{run.scenario}.md").write_text(text, encoding="utf-8")
+        shutil.copy(output / "picture.svg", RESULTS / f"{run.scenario}.svg")
     print(text)
     print(f"loadtest: reports in {os.path.relpath(output)}")
     return 0 if all(check.passed for check in checks) else 1

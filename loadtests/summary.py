@@ -16,10 +16,11 @@ def summary(run: Run, samples: Sequence[Sample], checks: Sequence[Check]) -> str
     failed = [check for check in checks if not check.passed]
     verdict = f"{len(failed)} of {len(checks)} checks failed" if failed else "passed"
     kind = "short run" if run.short else "run"
+    where = f"against {run.host}" if run.remote else "against a gateway on the same machine"
     lines = [
         f"# `{run.scenario}`: {verdict}",
         "",
-        f"{scenario.about[0].upper()}{scenario.about[1:]}; {kind} against {run.host}, {run.began}.",
+        f"{scenario.about[0].upper()}{scenario.about[1:]}; {kind} {where}, {run.began}.",
         *([scenario.note] if scenario.note else []),
         *run.notes,
         "",
