@@ -37,6 +37,9 @@ answered, refused and how often is checked as strictly as ever."""
 
 SHORT_SENT_SHARE = 0.5
 
+BEYOND = 1.5
+"""Requests sent to a limit, of those it lets pass, for a stage to show the limit and not itself."""
+
 MEMORY_GROWTH = 0.03
 _SUCCESSES = frozenset({Outcome.ANSWERED, Outcome.REJECTED})
 
@@ -212,14 +215,24 @@ def _flood(it: _Context) -> list[Check]:
     """A caller with a full bucket gets the burst, and the rate on top."""
     wanted = it.bound.most(it.seconds)
     accepted = len(it.of(*_SUCCESSES)) / it.run.callers
-    return [*_sent(it), _near(it, "accepted, each caller", wanted, accepted, ""), *_refusals(it)]
+    near = _near(it, "accepted, each caller", wanted, accepted, "")
+    return [_beyond(it, wanted * it.run.callers), near, *_refusals(it)]
 
 
 def _limited(it: _Context) -> list[Check]:
     """A caller with an empty bucket gets the rate."""
     wanted = it.bound.strictest.per_second
     accepted = len(it.of(*_SUCCESSES)) / it.run.callers / it.seconds
-    return [*_sent(it), _near(it, "accepted, each caller", wanted, accepted, "/s"), *_refusals(it)]
+    near = _near(it, "accepted, each caller", wanted, accepted, "/s")
+    return [_beyond(it, wanted * it.run.callers * it.seconds), near, *_refusals(it)]
+
+
+def _beyond(it: _Context, passes: float) -> Check:
+    """Enough was sent to meet the limit; more would say no more about it."""
+    share = len(it.samples) / passes
+    return it.check(
+        "requests sent, of those that pass", f"≥ {BEYOND} ×", f"{share:.1f} ×", share >= BEYOND
+    )
 
 
 def _near(it: _Context, what: str, wanted: float, measured: float, unit: str) -> Check:

