@@ -4,7 +4,9 @@ Clients write the same cards again and again: a card comes in packs, stays in th
 of the draft, and comes in everybody else's drafts of its set. So a card's JSON text, exactly as it
 was written, is remembered together with the card it stands for. A request of such cards is a frame
 around known texts: the frame is decoded, the texts are looked up, and no card is built. That takes
-a sixth of the time of decoding and validating the whole body (9 against 57 us for 28 cards).
+a sixth of the time of decoding and validating the whole body (9 against 57 us for 28 cards). A card
+that was not seen before takes 9 us, a tenth of what it then takes to encode it, so a flood of new
+cards, or of errors behind new cards, costs no more than a tenth above what it did.
 
 The short way gives no errors. Whatever it cannot vouch for, it leaves to the long way, `decode` and
 `validate`, which finds the error or finds that there is none:
