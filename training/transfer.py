@@ -26,6 +26,8 @@ from training.textfile import GZIP_MAGIC, DataError, sha256_of
 from training.transfer_progress import Progress
 
 CHUNK = 1 << 18
+SNIFFED = 16
+"""Bytes that tell what a file is."""
 SPARE_BYTES = 256 << 20
 """To be left free on the disk."""
 
@@ -182,7 +184,7 @@ def _receive(answer: Answer, store: _Store, content: Content, progress: Progress
     first = answer.offset == 0
     with store.append() as sink:
         for chunk in answer.chunks:
-            if first and chunk:
+            if first and len(chunk) >= SNIFFED:  # a shorter one is judged with the whole
                 try:
                     content.sniff(chunk)
                 except DataError as error:
