@@ -21,7 +21,7 @@ ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/mo
 .DEFAULT_GOAL := help
 .PHONY: help setup system-packages lint type test test-unit test-contract test-serving test-gateway \
 	test-load test-faults loadtest loadtest-ui \
-	mar serve gateway up down predict bench data train evaluate results plots model-card readme clean
+	mar serve gateway up down predict bench bench-ingest data train evaluate results plots model-card readme clean
 # A half-made file must not pass for a finished one.
 .DELETE_ON_ERROR:
 
@@ -93,6 +93,9 @@ loadtest: $(if $(HOST),$(STAMP),$(ARCHIVE))  ## play SCENARIO=per_ip and judge i
 loadtest-ui: $(if $(HOST),$(STAMP),$(ARCHIVE))  ## play SCENARIO=per_ip in locust's web UI
 	@$(PY) -m loadtests.run --ui
 
+bench-ingest: $(STAMP)  ## measure reading 1.5 million rows of DRAFTS=file beside pandas (18 GB of memory)
+	$(PY) -m training.bench_ingest $(or $(DRAFTS),$(DATA)/draft_data_public.FDN.PremierDraft.csv.gz) --readme README.md $(ARGS)
+
 data: $(STAMP)  ## download drafts of SETS="FDN ..." (EVENTS="PremierDraft ...") and all cards
 	$(PY) -m training.download --drafts $(DATA) --cards $(CARDS) --sets $(SETS) $(if $(EVENTS),--events $(EVENTS)) $(ARGS)
 
@@ -116,6 +119,7 @@ model-card: $(STAMP)  ## write model/weights/MODEL_CARD.md from the released res
 
 readme: $(STAMP)  ## write the result tables into README.md
 	$(PY) -m training.readme
+	$(PY) -m training.bench_ingest --readme README.md
 
 clean:  ## remove everything that was built, but not .venv
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis
