@@ -145,7 +145,8 @@ class Checkpoints:
         return Snapshot(state["step"], tensors, state["sampler"])
 
     def clear(self) -> None:
-        """Remove all checkpoints."""
+        """Remove all checkpoints, and the pointer first."""
+        self.storage.delete(LATEST)
         for name in self._found():
             self.storage.delete(name)
 

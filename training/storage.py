@@ -47,8 +47,8 @@ class Storage(ABC):
         """All files, sorted."""
 
     @abstractmethod
-    def delete(self, folder: str) -> None:
-        """Remove a folder and all in it, in the order of the names; it may be gone already."""
+    def delete(self, name: str) -> None:
+        """Remove a file, or a folder and all in it; it may be gone already."""
 
     def require_writable(self) -> None:
         """Raises StorageError now rather than at the first checkpoint."""
@@ -95,9 +95,12 @@ class FolderStorage(Storage):
             # A process that was killed may leave half a file or folder, under such a name.
             return sorted(name for name in names if not re.search(r"(^|/)\.", name))
 
-    def delete(self, folder: str) -> None:
-        path = self._folder / folder
+    def delete(self, name: str) -> None:
+        path = self._folder / name
         with self._errors(f"{path} cannot be removed"):
+            if path.is_file():
+                path.unlink()
+                return
             try:
                 # Under its name a checkpoint is whole; half of one must not be found under it.
                 dying = path.with_name(f".dying-{path.name}")
@@ -164,10 +167,12 @@ class S3Storage(Storage):
     def names(self) -> list[str]:
         return self._names_from("")
 
-    def delete(self, folder: str) -> None:
-        for name in self._names_from(f"{folder}/"):
-            with self._errors(name):
-                self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+    def delete(self, name: str) -> None:
+        # By name, so that of a checkpoint `state.json` goes first: without it there is none.
+        for each in self._names_from(name):
+            if each == name or each.startswith(f"{name}/"):
+                with self._errors(each):
+                    self._client.delete_object(Bucket=self._bucket, Key=self._prefix + each)
 
     def _names_from(self, start: str) -> list[str]:
         with self._errors(start):

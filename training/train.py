@@ -134,7 +134,8 @@ class Run:
         except ValueError as error:
             raise DataError(f"--{str(error).replace('_', '-', 1)}") from None
         kept = config.steps // policy.permanent_steps + 3
-        _require_space(self.output, self.trainer.snapshot_bytes() * kept)
+        if isinstance(self.storage, FolderStorage):
+            _require_space(self.output, self.trainer.snapshot_bytes() * kept)
         return Checkpoints(
             self.storage, policy, identity(config, self.data), config.steps, self.say
         )

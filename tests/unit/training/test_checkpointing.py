@@ -189,8 +189,9 @@ def test_clear_leaves_no_checkpoint(place: Place) -> None:
     checkpoints.write(snapshot(10))
     checkpoints.write(snapshot(50))
     checkpoints.clear()
-    assert place.found == []
+    assert list(place.folder.iterdir()) == []
     assert place.checkpoints().newest() is None
+    assert place.warnings == []
 
 
 def test_differences_name_the_path() -> None:

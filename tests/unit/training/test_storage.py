@@ -66,12 +66,12 @@ def test_files_come_back_as_they_were_put(storage: Storage) -> None:
         storage.get("three")
 
 
-def test_a_folder_is_deleted_and_its_neighbours_stay(storage: Storage) -> None:
-    for name in ("step-1/a", "step-1/b", "step-10/a"):
+def test_what_is_deleted_leaves_its_neighbours(storage: Storage) -> None:
+    for name in ("step-1/a", "step-1/b", "step-10/a", "pointer", "pointer.old"):
         storage.put(name, b"")
-    storage.delete("step-1")
-    storage.delete("step-1")
-    assert storage.names() == ["step-10/a"]
+    for name in ("step-1", "step-1", "pointer", "pointer"):
+        storage.delete(name)
+    assert storage.names() == ["pointer.old", "step-10/a"]
 
 
 def test_a_place_that_can_be_written_is_left_as_it_was(storage: Storage) -> None:
