@@ -185,6 +185,8 @@ class Checkpoints:
         then = {name: state.get(name) for name in self.identity}
         # Through JSON, as the checkpoint went: lists for tuples.
         found = list(differences(then, json.loads(_json(self.identity))))
+        # A checksum over all of the data says nothing where a single difference is named.
+        found = [each for each in found if not each.startswith("data.sha256 ")] or found
         if found:
             raise CheckpointRefused(
                 f"{self.storage.address} holds a run with another set-up: {'; '.join(found)}. "

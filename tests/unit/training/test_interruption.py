@@ -6,12 +6,16 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.training.small_runs import command_line, write_project
 from training.interruption import Interrupted, StopRequest
+from training.train import main
 
 
 @pytest.fixture(autouse=True)
@@ -67,22 +71,42 @@ class Notice(BaseHTTPRequestHandler):
         """Keep the test's output clean."""
 
 
-@pytest.mark.parametrize(("local_rank", "told"), [(0, True), (1, False)])
-def test_the_first_process_of_a_machine_looks_for_the_notice(
-    local_rank: int, told: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def on_a_machine_taken_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A metadata service that has the notice."""
     monkeypatch.delenv("AWS_EC2_METADATA_DISABLED")
     with HTTPServer(("127.0.0.1", 0), Notice) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}"
         monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", address)
-        with StopRequest(2, local_rank) as stop:
-            limit = time.monotonic() + (10 if told else 0.2)
-            while not stop.is_set and time.monotonic() < limit:
-                time.sleep(0.005)
-        assert stop.is_set == told
-        if told:
-            assert stop.reason == 'spot notice {"action": "terminate"}'
+        yield
         server.shutdown()
         thread.join()
+
+
+@pytest.mark.usefixtures("on_a_machine_taken_back")
+@pytest.mark.parametrize(("local_rank", "told"), [(0, True), (1, False)])
+def test_the_first_process_of_a_machine_looks_for_the_notice(local_rank: int, told: bool) -> None:
+    with StopRequest(2, local_rank) as stop:
+        limit = time.monotonic() + (10 if told else 0.2)
+        while not stop.is_set and time.monotonic() < limit:
+            time.sleep(0.005)
+    assert stop.is_set == told
+    if told:
+        assert stop.reason == 'spot notice {"action": "terminate"}'
+
+
+@pytest.mark.usefixtures("on_a_machine_taken_back")
+def test_a_notice_ends_a_run_with_75_and_it_goes_on_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = command_line(write_project(tmp_path), "--steps", "3000")
+    assert main(options) == 75
+    assert 'interrupted (spot notice {"action": "terminate"})' in capsys.readouterr().err
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    stored = list((tmp_path / "run" / "checkpoints").glob("step-*"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    # It may have come before the first step, when there was nothing to store.
+    assert main([*options, "--steps", "3000" if stored else "5"]) == 0
+    assert ("going on from checkpoint" in capsys.readouterr().out) == bool(stored)

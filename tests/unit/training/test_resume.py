@@ -154,7 +154,9 @@ def test_a_run_of_another_set_up_is_refused_unless_fresh(
     drafts = project / "draft_data_public.TST.PremierDraft.csv"
     drafts.write_bytes(b"".join(drafts.read_bytes().splitlines(keepends=True)[:-30]))
     assert main(command_line(project, "--steps", "4")) == 1
-    assert f"data.drafts.{drafts.name} was" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert f"data.drafts.{drafts.name} was" in told
+    assert "data.sha256" not in told
     assert main(command_line(project, "--steps", "5", "--seed", "3", "--fresh")) == 0
     assert steps_of(project) == [1, 2, 3, 4, 5]
 
