@@ -65,7 +65,7 @@ def render(settings: GatewaySettings, folder: Path, worker_user: str = "") -> Pa
         limits=settings.limits.gateway,
         loopback=LOOPBACK,
         routes=ROUTES,
-        problems=_bodies(settings.limits.gateway),
+        problems=problem_bodies(settings.limits.gateway),
         problem_json=PROBLEM_JSON,
         plain_problems=[
             ("unknown_route", 404),
@@ -87,7 +87,7 @@ def render(settings: GatewaySettings, folder: Path, worker_user: str = "") -> Pa
     return folder / CONFIG
 
 
-def _bodies(limits: Gateway) -> Mapping[str, str]:
+def problem_bodies(limits: Gateway) -> Mapping[str, str]:
     """Return the body of every problem by its code, as a text that nginx takes in quotes."""
     numbers = msgspec.structs.asdict(limits)
     bodies = {each.code: each.body(each.detail.format_map(numbers)) for each in PROBLEMS}

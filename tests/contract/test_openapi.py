@@ -214,8 +214,9 @@ def test_every_code_has_an_example_under_its_status(openapi: dict[str, Any]) -> 
 def test_problem_examples_are_what_the_code_writes(openapi: dict[str, Any]) -> None:
     by_code = {leaf.code: leaf for leaf in leaves()}
     seen = 0
-    for _, status, name, schema, example in answers(openapi):
-        if schema == {"$ref": REFERENCE + "Problem"}:
+    for path, status, name, schema, example in answers(openapi):
+        # test_gateway.py holds the gateway's.
+        if path == PREDICT and schema == {"$ref": REFERENCE + "Problem"}:
             assert name == example["code"]
             assert status == str(example["status"])
             problem = by_code[name](example["detail"], example["path"]).problem()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from infrastructure.gateway.problems import PROBLEMS
 from tests.serving.server import ROOT, LaunchedServer
@@ -35,6 +36,18 @@ def test_a_review_is_answered(gateway: Gateway) -> None:
     assert reply.status_code == 200
     assert reply.json()["errors"] == 1
     assert [("error" in result) for result in reply.json()["results"]] == [False, True, False]
+
+
+@pytest.mark.parametrize("path", [PICK, REVIEW, HEALTH, STATS])
+def test_answers_fit_their_documented_schemas(gateway: Gateway, path: str) -> None:
+    content = {"requests": [BODY, {"pack": []}]} if path == REVIEW else BODY
+    reply = gateway.post(path, content) if path in (PICK, REVIEW) else gateway.get(path)
+    (operation,) = (
+        each for name, each in DOCUMENT["paths"][path].items() if name in ("get", "post")
+    )
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    checker = Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+    assert [error.message for error in checker.iter_errors(reply.json())] == []
 
 
 @pytest.mark.parametrize("path", [HEALTH, STATS])
