@@ -12,19 +12,23 @@ import pytest
 from .conftest import StartGateway
 from .gateway import BODY, Gateway, expect_problem
 
-# What the archive's recommender does with a card of these names, before anything else.
-FAULT = """
-        for request in requests:
-            if "Raise" in request.pack:
-                raise RuntimeError("a fault of the service")
-            if "Die" in request.pack:
-                import os
-                os._exit(3)
-            if "Sleep" in request.pack:
-                import time
-                time.sleep(1)
+# What the archive's recommender does with cards of these names; appended to its module.
+FAULTS = """
+look_up_rows = Recommender.features
+
+def features(self, picks):
+    names = {card.name for pick in picks for card in pick.pack}
+    if "Raise" in names:
+        raise RuntimeError("a fault of the service")
+    if "Die" in names:
+        import os
+        os._exit(3)
+    if "Sleep" in names:
+        time.sleep(1)
+    return look_up_rows(self, picks)
+
+Recommender.features = features
 """
-ANCHOR = '        """Look cards up, encode the unknown ones (each distinct card once)."""\n'
 
 
 @pytest.fixture
@@ -35,9 +39,7 @@ def faulty(archive: Path, tmp_path: Path) -> Path:
         for member in source.infolist():
             data = source.read(member)
             if member.filename == "model/recommender.py":
-                text = data.decode()
-                assert text.count(ANCHOR) == 1
-                data = text.replace(ANCHOR, ANCHOR + FAULT).encode()
+                data += FAULTS.encode()
             sink.writestr(member, data)
     return path
 

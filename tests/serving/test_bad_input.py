@@ -262,10 +262,15 @@ def worker_pids(server: LaunchedServer) -> frozenset[int]:
 
 
 def good_answer(server: LaunchedServer) -> dict[str, Any]:
+    """An answer, its shares to 5 digits: workers may round the last of their 8 differently."""
     reply = server.http.post(server.url + PREDICT, data=GOOD, headers=JSON, timeout=30)
     assert reply.status_code == 200, reply.text
     answer: dict[str, Any] = strict(reply.content)
     del answer["latency_ms"]
+    shares = [float(f"{share:.5f}") for share in answer.pop("pick_probabilities")]
+    answer["confidence"] = max(shares)
+    for card in answer["ranking"]:
+        card["probability"] = shares[card["index"]]
     return answer
 
 
