@@ -1,0 +1,4 @@
+environment        = "prod"
+email              = "you@example.org"
+monthly_budget_usd = 400
+api_keys           = ["first-client"]
