@@ -141,6 +141,7 @@ model-card: $(STAMP)  ## write model/weights/MODEL_CARD.md from the released res
 readme: $(STAMP)  ## write the result tables into README.md
 	$(PY) -m training.readme
 	$(PY) -m training.bench_ingest --readme README.md
+	$(PY) -m loadtests.kept --readme README.md
 
 plan:  ## show what Terraform would make of ENV=prod; offline where it has no backend.hcl
 	@$(TERRAFORM) plan $(ENVIRONMENT)

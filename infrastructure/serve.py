@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from infrastructure import archive, fetch, torchserve
+from infrastructure.console import lose_what_finds_no_room
 from infrastructure.errors import DiskFullError, ServerError, StartError, is_disk_full
 from infrastructure.guard import Guard
 from infrastructure.java import Java, find_java
@@ -265,4 +266,5 @@ def _fail(text: str) -> int:
 
 
 if __name__ == "__main__":
+    lose_what_finds_no_room()
     sys.exit(main())

@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from infrastructure import background
+from infrastructure.console import lose_what_finds_no_room
 from infrastructure.errors import ServerError, StartError
 from infrastructure.gateway.nginx import find_nginx
 from infrastructure.gateway.settings import GatewaySettings
@@ -198,4 +199,5 @@ def _watch(guard: Guard, programs: list[_Program]) -> None:
 
 
 if __name__ == "__main__":
+    lose_what_finds_no_room()
     sys.exit(main())

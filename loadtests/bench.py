@@ -1,4 +1,5 @@
-"""Throughput and latency beside a no-op archive and a FastAPI service: `make bench`.
+"""Throughput and latency beside a no-op archive and a FastAPI service, with the gateway and
+without: `make bench`.
 
 In every round each server gets the same requests from wrk, one server at a time, in an order that
 turns from round to round. Ratios are taken within a round, and their median is reported: the
@@ -9,7 +10,6 @@ Writes loadtests/results/bench.json and bench.md.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
 import os
@@ -27,9 +27,11 @@ from typing import Any
 import psutil
 import requests
 
+from loadtests.machine import processor
 from loadtests.payloads import draft_mix, encode, is_unseen, size_distribution
 from loadtests.report import render
-from loadtests.servers import ARCHIVE, BenchError, fastapi, measure_start, torchserve
+from loadtests.servers import ARCHIVE, BenchError, fastapi, gateway, measure_start, torchserve
+from loadtests.stack import nginx_is_missing
 
 RESULTS = Path(__file__).parent / "results"
 SCRIPT = Path(__file__).parent / "post.lua"
@@ -138,6 +140,8 @@ def figures(result: dict[str, Any]) -> list[dict[str, Any]]:
     noop = median_of(rounds, lambda r: r["32"]["draft"]["rps"] / r["32"]["noop"]["rps"])
     extra = median_of(rounds, lambda r: r["1"]["draft"]["p50_ms"] - r["1"]["noop"]["p50_ms"])
     tail = median_of(rounds, lambda r: r["32"]["draft"]["p99_ms"] / r["32"]["fastapi"]["p99_ms"])
+    hop = median_of(rounds, lambda r: r["1"]["gateway"]["p50_ms"] - r["1"]["draft"]["p50_ms"])
+    share = median_of(rounds, lambda r: r["32"]["gateway"]["rps"] / r["32"]["draft"]["rps"])
     start, memory, size = (result[name] for name in ("start_s", "rss_bytes", "archive_bytes"))
     return [
         figure("throughput, 32 connections, of FastAPI's", "≥ 5", fast, fast >= 5, "×"),
@@ -146,25 +150,19 @@ def figures(result: dict[str, Any]) -> list[dict[str, Any]]:
             "median latency, 1 connection, above the no-op's", "≤ 1.5", extra, extra <= 1.5, "ms"
         ),
         figure("p99, 32 connections, of FastAPI's", "< 1", tail, tail < 1, "×"),
+        figure("gateway: median latency added, 1 connection", "≤ 0.4", hop, hop <= 0.4, "ms"),
+        figure("gateway: throughput, 32 connections, of direct", "≥ 0.9", share, share >= 0.9, "×"),
         figure("start to first answer", "≤ 12", start, start <= 12, "s"),
         figure("memory of Java and 2 workers", "≤ 1.3", memory / 1e9, memory <= 1.3e9, "GB"),
         figure("archive", "≤ 15", size / 1e6, size <= 15e6, "MB"),
     ]
 
 
-def processor() -> str:
-    """The processor's model name, where the system tells."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.machine()
-
-
 def main() -> int:
     rounds, seconds = int(os.environ.get("ROUNDS", "5")), int(os.environ.get("SECONDS", "4"))
-    if shutil.which("wrk") is None:
-        print("bench: wrk is not installed: run `make system-packages`", file=sys.stderr)
+    missing = ["wrk"] * (shutil.which("wrk") is None) + ["nginx"] * nginx_is_missing()
+    if missing:
+        print(f"bench: {missing[0]} is not installed: run `make system-packages`", file=sys.stderr)
         return 1
     if not ARCHIVE.is_file():
         print("bench: there is no archive: run `make mar`", file=sys.stderr)
@@ -173,12 +171,18 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as name:
             folder = Path(name)
+            folder.chmod(0o711)  # nginx's workers are another user than root
             bodies = folder / "bodies.jsonl"
             bodies.write_bytes(b"\n".join(payloads) + b"\n")
             threads = faster_threads(folder, bodies, seconds)
-            with torchserve(folder) as base, fastapi(folder, threads) as fast:
+            with (
+                torchserve(folder) as base,
+                gateway(folder, base) as front,
+                fastapi(folder, threads) as fast,
+            ):
                 urls = {
                     "draft": f"{base}/predictions/draft",
+                    "gateway": f"{front}/predictions/draft",
                     "noop": f"{base}/predictions/noop",
                     "fastapi": f"{fast}/api/v1/draft/pick",
                 }

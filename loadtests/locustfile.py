@@ -41,6 +41,7 @@ START_S = 1.5
 _SPAWN_PER_S = 1000.0
 _PAUSE_AFTER_FAILURE_S = 0.2
 _ADDRESSES = 65_536
+"""Of each kind: of callers that meet their limit, and of those that do not."""
 
 
 class Play:
@@ -114,7 +115,11 @@ class Play:
     def _number_of_callers(self) -> int:
         if self.options.remote:
             return 1
-        return self.scenario.caller_count
+        count = self.scenario.caller_count
+        if self.scenario.callers is Callers.KEYS:
+            # One half floods, the other stays below: see `group`. With one key they are the same.
+            count = min(count, max(1, len(self.keys) // 2))
+        return count
 
     def take_seat(self) -> int:
         return heapq.heappop(self._seats)
@@ -134,11 +139,11 @@ class Play:
         stage = self.stages[place][0]
         turn = next(self._turns)
         caller = stage.group * self.callers + seat % self.callers
-        address = turn % (_ADDRESSES // 2)
+        network, address = 18, turn
         key = turn
         match self.scenario.callers_of(stage):
             case Callers.FEW:
-                address = _ADDRESSES // 2 + caller
+                network, address = 19, caller
             case Callers.KEYS:
                 key = caller
         bad = self.scenario.route == "pick" and self._rng.random() < self.scenario.bad_share
@@ -147,7 +152,7 @@ class Play:
         if not self.options.remote:
             # RFC 2544 keeps 198.18.0.0/15 for benchmarks.
             number = (self._first_address + address) % _ADDRESSES
-            headers["X-Forwarded-For"] = f"198.18.{number // 256}.{number % 256}"
+            headers["X-Forwarded-For"] = f"198.{network}.{number // 256}.{number % 256}"
         if self.keys:
             headers["X-Api-Key"] = self.keys[key % len(self.keys)]
         return caller, request, headers

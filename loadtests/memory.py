@@ -31,6 +31,7 @@ class MemoryWatch:
 
     def __init__(self, pid: int, every_s: float = 1.0) -> None:
         self.series: dict[str, list[tuple[float, int]]] = {}
+        self._labels: dict[int, str] = {}
         self._root = psutil.Process(pid)
         self._every = every_s
         self._over = threading.Event()
@@ -54,8 +55,15 @@ class MemoryWatch:
         if name == "worker" and not any(WORKER_PROGRAM in word for word in process.cmdline()):
             return
         if name:
-            label = f"{name} {process.pid}"
+            label = self._label(name, process.pid)
             self.series.setdefault(label, []).append((time.time(), process.memory_info().rss))
+
+    def _label(self, name: str, pid: int) -> str:
+        """Java 1, worker 1, worker 2: in the order in which they were seen."""
+        if pid not in self._labels:
+            number = 1 + sum(each.startswith(f"{name} ") for each in self._labels.values())
+            self._labels[pid] = f"{name} {number}"
+        return self._labels[pid]
 
 
 def growth(series: Mapping[str, Series], begin: float, end: float) -> dict[str, float]:

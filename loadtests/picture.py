@@ -6,6 +6,7 @@ of colour blindness can tell apart; lines differ in their dashes as well.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from loadtests.verdict import quantile
 
 BLUE, ORANGE, VERMILLION, GREY = "#0072B2", "#E69F00", "#D55E00", "#8C8C8C"
 _MOST_BINS = 180
+# matplotlib's settings belong to the whole process.
+_settings = threading.Lock()
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "loadtests",
@@ -42,7 +45,7 @@ def draw(
     run: Run, samples: Sequence[Sample], path: Path, memory: Mapping[str, Series] | None = None
 ) -> None:
     """Write the picture of a run to `path`; with a third panel where memory was watched."""
-    with mpl.rc_context(_STYLE):
+    with _settings, mpl.rc_context(_STYLE):
         panels = 3 if memory else 2
         figure = Figure(figsize=(8, 2 + 1.7 * panels), layout="constrained")
         figure.patch.set_facecolor("white")

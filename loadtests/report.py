@@ -5,7 +5,12 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-NAMES = {"draft": "draft archive", "noop": "no-op archive", "fastapi": "FastAPI"}
+NAMES = {
+    "draft": "draft archive",
+    "gateway": "draft archive behind the gateway",
+    "noop": "no-op archive",
+    "fastapi": "FastAPI",
+}
 
 
 def render(result: dict[str, Any]) -> str:

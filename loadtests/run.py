@@ -10,7 +10,7 @@ every check passed, 1 when one failed, 2 when the test could not be run.
     SHORT         1: seconds instead of minutes, as in CI
     LIMITS_FILE   the limits to assert (config/limits.json)
     OUTPUT        folder of the reports (build/loadtests/<scenario>)
-    KEEP          1: put summary and picture into loadtests/results as well
+    KEEP          1: put summary, figures and picture into loadtests/results as well
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from urllib.parse import urlsplit
 
 from infrastructure.errors import SettingsError
 from infrastructure.limits import LIMITS_FILE, load_limits
-from loadtests import memory, samples
+from loadtests import kept, memory, samples
+from loadtests.kept import RESULTS
 from loadtests.memory import MemoryWatch
 from loadtests.picture import draw
 from loadtests.scenarios import SCENARIOS, Callers, Scenario
@@ -39,7 +40,6 @@ from loadtests.stack import Stack, nginx_is_missing, stack
 from loadtests.summary import summary
 from loadtests.verdict import judge_memory, judge_run
 
-RESULTS = Path(__file__).parent / "results"
 LOCUSTFILE = Path(__file__).parent / "locustfile.py"
 UI_PORT = 8089
 _GRACE_S = 90.0
@@ -125,8 +125,8 @@ def read_options(arguments: list[str] | None) -> Options:
             f"{scenario.name} runs against a server on this machine only: the limits of a "
             "deployment would refuse the load before it meets the queue"
         )
-    if options.remote and scenario.callers is Callers.KEYS and not env.get("API_KEY"):
-        raise BenchError(f"{scenario.name} against a deployment needs API_KEY")
+    if options.host and scenario.callers is Callers.KEYS and not env.get("API_KEY"):
+        raise BenchError(f"{scenario.name} against a running gateway needs API_KEY, a key it knows")
     if not options.host:
         if nginx_is_missing():
             raise BenchError("nginx is not installed: run `make system-packages`, or set HOST")
@@ -191,6 +191,7 @@ def report(options: Options, series: dict[str, list[tuple[float, int]]]) -> int:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / f"{run.scenario}.md").write_text(text, encoding="utf-8")
         shutil.copy(output / "picture.svg", RESULTS / f"{run.scenario}.svg")
+        kept.keep(run, rows, checks, RESULTS)
     print(text)
     print(f"loadtest: reports in {os.path.relpath(output)}")
     return 0 if all(check.passed for check in checks) else 1

@@ -126,6 +126,9 @@ class Scenario:
 CALLERS = 8
 """Callers of a limit that are watched side by side; the accepted rate is the mean of theirs."""
 
+FLOOD_USERS = 8 * CALLERS
+"""Who send more than a limit: enough that a slow machine's latency does not slow them down."""
+
 SMALL_SERVER = MappingProxyType({"WORKERS": "1", "MAX_BATCH_SIZE": "1"})
 """A server slow enough for three times its capacity to be sent from the same two cores."""
 
@@ -166,7 +169,7 @@ def _limit_stages(
             name="flood",
             seconds=5,
             short_seconds=3,
-            users=CALLERS,
+            users=FLOOD_USERS,
             load=Load(Pace.FIXED, flood),
             expect=Expect.FLOOD,
             group=1,
@@ -175,7 +178,7 @@ def _limit_stages(
             name="above",
             seconds=above_s,
             short_seconds=short_above_s,
-            users=CALLERS,
+            users=FLOOD_USERS,
             load=Load(Pace.LIMIT, 3.0),
             expect=Expect.LIMITED,
             group=1,
@@ -230,7 +233,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                         name="flood",
                         seconds=5,
                         short_seconds=3,
-                        users=CALLERS,
+                        users=FLOOD_USERS,
                         load=Load(Pace.FIXED, 240),
                         expect=Expect.FLOOD,
                         group=1,
@@ -240,7 +243,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                         name="again",
                         seconds=5,
                         short_seconds=3,
-                        users=CALLERS,
+                        users=FLOOD_USERS,
                         load=Load(Pace.FIXED, 240),
                         expect=Expect.FLOOD,
                         group=1,
@@ -359,7 +362,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                         name="flood",
                         seconds=5,
                         short_seconds=4,
-                        users=CALLERS,
+                        users=FLOOD_USERS,
                         load=Load(Pace.FIXED, 40),
                         expect=Expect.FLOOD,
                         group=1,
@@ -369,7 +372,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                         # One review in twelve seconds: a short stage could not tell the rate.
                         seconds=180,
                         short_seconds=0,
-                        users=CALLERS,
+                        users=FLOOD_USERS,
                         load=Load(Pace.LIMIT, 3.0),
                         expect=Expect.LIMITED,
                         group=1,

@@ -14,8 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import requests
+
+from infrastructure.limits import Limits, load_limits
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / "config"
@@ -140,6 +143,37 @@ def torchserve(folder: Path) -> Iterator[str]:
 
         wait_for(ready, process, log)
         yield f"http://127.0.0.1:{inference}"
+
+
+@contextlib.contextmanager
+def gateway(folder: Path, server: str) -> Iterator[str]:
+    """The gateway before the TorchServe at `server`, as in production; yields its base address.
+
+    Only its rates are out of the way: the load comes from one address.
+    """
+    (port,) = free_ports(1)
+    limits, ready, log = (folder / name for name in ("limits.json", "ready", "gateway.log"))
+    limits.write_bytes(msgspec.json.encode(_without_rates(load_limits(env={}))))
+    ready.touch()
+    settings = {
+        "GATEWAY_PORT": str(port),
+        "PORT": server.rpartition(":")[2],
+        "READY_FILE": str(ready),
+        "LIMITS_FILE": str(limits),
+        "TMPDIR": str(folder),
+    }
+    command = [sys.executable, "-m", "infrastructure.gateway"]
+    with running(command, log, env=os.environ | settings, cwd=ROOT) as process:
+        base = f"http://127.0.0.1:{port}"
+        # No status server stands behind it, so that its health is bad; but it answers.
+        wait_for(lambda: requests.get(f"{base}/health", timeout=5).status_code > 0, process, log)
+        yield base
+
+
+def _without_rates(limits: Limits) -> Limits:
+    highest = 1_000_000
+    high = {"picks_per_ip_per_min": highest, "picks_per_ip_burst": highest}
+    return msgspec.structs.replace(limits, gateway=msgspec.structs.replace(limits.gateway, **high))
 
 
 @contextlib.contextmanager

@@ -31,7 +31,7 @@ FULL_THROUGHPUT = 0.9
 SENT_SHARE = 0.95
 """Of the planned requests: with fewer the generator, not the service, was what gave way."""
 
-SHORT_SLACK = 5.0
+SHORT_SLACK = 10.0
 """Latencies may be this much longer in a short run: it is for CI, whose machines are busy. What is
 answered, refused and how often is checked as strictly as ever."""
 
@@ -309,17 +309,24 @@ def _recovered(it: _Context) -> list[Check]:
 
 
 def judge_memory(growth: dict[str, float], short: bool) -> list[Check]:
-    """Growth of each process' resident memory over a soak; told, not judged, in a short one."""
-    return [
-        Check(
-            "soak",
-            f"memory of {name}, growth",
-            "is told" if short else f"< {MEMORY_GROWTH:.0%}",
-            f"{share:+.1%}",
-            short or share < MEMORY_GROWTH,
+    """Growth of each process' resident memory over a soak; told, not judged, in a short one.
+
+    Nor is nginx's judged: it has some MB, and its tables of callers, whose size is fixed, fill up
+    as new addresses come.
+    """
+    checks = []
+    for name, share in growth.items():
+        judged = not short and not name.startswith("nginx")
+        checks.append(
+            Check(
+                "soak",
+                f"memory of {name}, growth",
+                f"< {MEMORY_GROWTH:.0%}" if judged else "is told",
+                f"{share:+.1%}",
+                not judged or share < MEMORY_GROWTH,
+            )
         )
-        for name, share in growth.items()
-    ]
+    return checks
 
 
 _JUDGES: dict[Expect, Callable[[_Context], list[Check]]] = {

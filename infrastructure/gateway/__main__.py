@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from infrastructure.console import lose_what_finds_no_room
 from infrastructure.errors import NginxError, StartError
 from infrastructure.gateway.nginx import Nginx, RunningNginx, find_nginx, worker_user
 from infrastructure.gateway.render import render
@@ -122,4 +123,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    lose_what_finds_no_room()
     sys.exit(main())

@@ -28,6 +28,8 @@ _MISSING = (
     "nginx is not installed: the package is nginx-light on Debian and Ubuntu "
     "(`make system-packages` installs it), nginx elsewhere"
 )
+# Debian puts it where an ordinary user's PATH does not lead.
+SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 _KILL_GRACE_S = 5.0
 _LOG_PATIENCE_S = 1.0
 
@@ -59,8 +61,7 @@ class Nginx:
 
 def find_nginx() -> Nginx:
     """Return the nginx of this machine. Raises `NginxError` when there is none that will do."""
-    # Debian puts it where an ordinary user's PATH does not lead.
-    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    path = os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])
     program = shutil.which("nginx", path=path)
     if program is None:
         raise NginxError(_MISSING)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
+import json
 from pathlib import Path
 
 import pytest
 
 from infrastructure.limits import load_limits
-from loadtests import verdict
+from loadtests import kept, verdict
 from loadtests.limits import NAMES
 from loadtests.scenarios import SCENARIOS, Expect, Pace, table
 
@@ -62,10 +62,19 @@ def test_the_short_forms_are_short() -> None:
     assert sum(scenario.seconds(short=True) for scenario in SCENARIOS.values()) < 150
 
 
-def test_the_kept_summary_is_that_of_a_whole_run_that_passed(root: Path) -> None:
-    text = (root / "loadtests" / "results" / "per_ip.md").read_text(encoding="utf-8")
-    assert text.startswith("# `per_ip`: passed\n")
-    assert "; run against a gateway on the same machine" in text
-    names = [stage.name for stage in SCENARIOS["per_ip"].stages]
-    shown = re.findall(r"^\| ([a-z-]+) \| \d", text, re.MULTILINE)
-    assert list(dict.fromkeys(shown)) == names
+def test_the_readmes_tables_are_those_of_the_kept_results(readme: str) -> None:
+    assert between(readme, "loads") == kept.table(kept.read()), "run: make readme"
+
+
+@pytest.mark.parametrize("name", [result["scenario"] for result in kept.read()])
+def test_kept_runs_are_of_full_length(root: Path, name: str) -> None:
+    folder = root / "loadtests" / "results"
+    result = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    stages = [(stage["name"], stage["seconds"]) for stage in result["stages"]]
+    assert stages == [(stage.name, stage.seconds) for stage in SCENARIOS[name].stages]
+    text = (folder / f"{name}.md").read_text(encoding="utf-8")
+    passed = all(check["passed"] for check in result["checks"])
+    assert text.startswith(f"# `{name}`: passed\n") is passed
+    assert result["began"] in text
+    for check in result["checks"]:
+        assert f"| {check['what']} | {check['wanted']} | {check['measured']} |" in text

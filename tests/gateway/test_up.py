@@ -1,4 +1,7 @@
-"""`make up` and `make down`: start, stop, crashes, and what is left behind."""
+"""`make up` and `make down`: start, stop, crashes, and what is left behind.
+
+What becomes of requests meanwhile, the fault tests count.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ import re
 import shutil
 import signal
 import subprocess
-import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,122 +21,57 @@ from infrastructure.settings import ROOT
 from tests.serving.server import LaunchedServer, clean_environment, free_ports
 from tests.serving.test_make_serve import MAKE
 
-from .conftest import StartGateway
-from .gateway import BODY, HEALTH, PICK, UP, Gateway, expect_problem
+from .conftest import StartGateway, running_up
+from .gateway import HEALTH, UP, Gateway, expect_problem
 
-CLIENTS = 32
-
-
-class Load(threading.Thread):
-    """A client on one connection that counts what becomes of its requests until it is refused.
-
-    A request that was sent and got no answer is lost, unless the connection had been closed before
-    a byte of it was taken: the server may close an idle connection at any time.
-    """
-
-    def __init__(self, gateway: Gateway) -> None:
-        super().__init__(daemon=True)
-        self._url = gateway.url + PICK
-        self.answered = 0
-        self.wrong: list[str] = []
-        self.refused = 0
-
-    def run(self) -> None:
-        with requests.Session() as session:
-            session.trust_env = False
-            while True:
-                try:
-                    reply = session.post(self._url, json=BODY, timeout=30)
-                except requests.ConnectionError as error:
-                    text = repr(error)
-                    # Both mean that nothing of the request was answered *or taken*.
-                    if (
-                        "refused" not in text
-                        and "Remote end closed" not in text
-                        and "reset" not in text
-                    ):
-                        self.wrong.append(text)
-                    return
-                if reply.status_code == 503 and reply.json()["code"] == "not_ready":
-                    self.refused += 1
-                elif reply.status_code != 200 or len(reply.json()["ranking"]) != len(BODY["pack"]):
-                    self.wrong.append(f"{reply.status_code} {reply.text[:200]}")
-                else:
-                    self.answered += 1
+KEYS = {"alice": "a" * 24, "bob": "b" * 24}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_under_load_loses_nothing(start_up: StartGateway, number: signal.Signals) -> None:
-    gateway = start_up(WORKERS="2")
-    clients = [Load(gateway) for _ in range(CLIENTS)]
-    for client in clients:
-        client.start()
-    gateway.wait_for(lambda: all(client.answered > 5 for client in clients), "load")
-    assert gateway.stop(number) == 0
-    for client in clients:
-        client.join(30)
-    assert [client.wrong for client in clients if client.wrong] == []
-    # What nginx took, it answered: no line of its log has another status.
-    statuses = {line["status"] for line in gateway.access_log() if line["route"] == "pick"}
-    assert statuses <= {200, 503}
-    answered = [
-        line for line in gateway.access_log() if line["status"] == 200 and line["route"] == "pick"
-    ]
-    assert len(answered) == sum(client.answered for client in clients)
-    assert gateway.log.rstrip().endswith("up: stopped")
-    assert gateway.left_over() == []
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("keys") / "keys.txt"
+    path.touch(mode=0o600)
+    path.write_text(f"alice {KEYS['alice']}\n")
+    return path
 
 
-def test_a_killed_java_is_replaced_and_503_until_then(start_up: StartGateway) -> None:
-    gateway = start_up()
-    (java,) = gateway.named("java")
-    java.kill()
-    gateway.wait_for(lambda: gateway.get(HEALTH).status_code == 503, "bad health")
-    expect_problem(gateway.post(), 503, "not_ready")
-    gateway.wait_for(lambda: gateway.get(HEALTH).status_code == 200, "another server")
-    assert gateway.post().status_code == 200
-    (other,) = gateway.named("java")
-    assert other.pid != java.pid
-    assert "infrastructure.serve ended by itself (exit code 1); it is started again" in gateway.log
+@pytest.fixture(scope="module")
+def up(
+    nginx: None, archive: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    """For the tests that leave it running; it is killed in the end, which must leave nothing."""
+    env = {"BIND_ADDRESS": "0.0.0.0", "RATE_LIMIT": "1000", "API_KEYS_FILE": str(keys)}
+    with running_up(archive, tmp_path_factory.mktemp("up"), **env) as started:
+        yield started
+        assert started.named("java")
+        assert started.stop(signal.SIGKILL) == -signal.SIGKILL
+        assert started.left_over() == []
 
 
-def test_a_killed_nginx_is_replaced(start_up: StartGateway) -> None:
-    gateway = start_up()
-    masters = [each for each in gateway.named("nginx") if "master" in " ".join(each.cmdline())]
-    masters[0].kill()
-    gateway.wait_for(lambda: "infrastructure.gateway ended by itself" in gateway.log, "the end")
-    gateway.wait_until_healthy()
-    assert gateway.post().status_code == 200
-
-
-def test_a_killed_supervisor_leaves_nothing(start_up: StartGateway) -> None:
-    gateway = start_up()
-    assert gateway.named("java")
-    assert gateway.stop(signal.SIGKILL) == -signal.SIGKILL
-    assert gateway.left_over() == []
-
-
-def test_the_server_is_reached_through_the_gateway_alone(start_up: StartGateway) -> None:
-    gateway = start_up(BIND_ADDRESS="0.0.0.0", RATE_LIMIT="1000")
+def test_the_server_is_reached_through_the_gateway_alone(up: Gateway) -> None:
     listening = {
         (connection.laddr.ip.removeprefix("::ffff:"), connection.laddr.port)
-        for process in gateway.processes()
+        for process in up.processes()
         for connection in process.net_connections("inet")
         if connection.status == "LISTEN"
     }
-    assert {port for address, port in listening if address != "127.0.0.1"} == {gateway.port}
-    assert "applies none" not in gateway.log
+    assert {port for address, port in listening if address != "127.0.0.1"} == {up.port}
+    assert "applies none" not in up.log
 
 
-def test_sighup_reaches_the_gateway(start_up: StartGateway, tmp_path: Path) -> None:
-    keys = tmp_path / "keys.txt"
-    keys.touch(mode=0o600)
-    keys.write_text(f"alice {'a' * 24}\n")
-    gateway = start_up(API_KEYS_FILE=str(keys))
-    assert gateway.post(X_Api_Key="a" * 24).status_code == 200
-    keys.write_text(f"bob {'b' * 24}\n")
-    gateway.reload()
-    gateway.wait_for(lambda: gateway.post(X_Api_Key="b" * 24).status_code == 200, "the new key")
+def test_sighup_reaches_the_gateway(up: Gateway, keys: Path) -> None:
+    assert up.post(X_Api_Key=KEYS["alice"]).status_code == 200
+    keys.write_text("".join(f"{name} {key}\n" for name, key in KEYS.items()))
+    up.reload()
+    up.wait_for(lambda: up.post(X_Api_Key=KEYS["bob"]).status_code == 200, "the new key")
+
+
+def test_a_killed_nginx_is_replaced(up: Gateway) -> None:
+    masters = [each for each in up.named("nginx") if "master" in " ".join(each.cmdline())]
+    masters[0].kill()
+    up.wait_for(lambda: "infrastructure.gateway ended by itself" in up.log, "the end")
+    up.wait_until_healthy()
+    assert up.post(X_Api_Key=KEYS["alice"]).status_code == 200
 
 
 @pytest.mark.parametrize(

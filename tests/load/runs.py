@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from infrastructure.limits import LIMITS_FILE
 from loadtests.run import Options
 from loadtests.scenarios import Scenario
+
+EDITED = "per_ip with edited limits"
+REMOTE = "per_ip against a deployment"
+
+
+class Played(NamedTuple):
+    """A run that is over: its exit code and the folder of its reports."""
+
+    code: int
+    output: Path
+
+    @property
+    def summary(self) -> str:
+        return (self.output / "summary.md").read_text(encoding="utf-8")
 
 
 def options(

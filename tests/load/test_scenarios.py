@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,45 +12,72 @@ from pathlib import Path
 import psutil
 import pytest
 
-from loadtests.run import play
+from loadtests.run import play, servers
 from loadtests.samples import read
 from loadtests.scenarios import SCENARIOS
+from loadtests.stack import Stack
 from tests.serving.server import ROOT, clean_environment
 
-from .conftest import StackFor
-from .runs import edited_limits, options
+from .runs import EDITED, REMOTE, Played, options
+
+BY_ADDRESS = ("per_ip", "review", "mixed_bad")
+BY_KEY = ("burst", "per_key")
+ALONE = ("steady", "soak")
+"""They want the machine for themselves; `overload` wants a server of its own as well."""
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario(
-    stack_for: StackFor, tmp_path: Path, scenario: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    stack = stack_for(SCENARIOS[scenario])
-    code = play(options(SCENARIOS[scenario], tmp_path), stack)
-    assert code == 0, capfd.readouterr().out
-    _, samples = read(tmp_path)
+def expect_passed(run: Played) -> None:
+    assert run.code == 0, run.summary
+    _, samples = read(run.output)
     assert samples
     for report in ("report.html", "locust_stats.csv", "summary.md", "picture.svg"):
-        assert (tmp_path / report).stat().st_size > 100, report
+        assert (run.output / report).stat().st_size > 100, report
 
 
-def test_a_limit_edited_without_a_new_gateway_fails(
-    stack_for: StackFor, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_every_scenario_is_played() -> None:
+    assert {*BY_ADDRESS, *BY_KEY, *ALONE, "overload"} == SCENARIOS.keys()
+
+
+@pytest.mark.parametrize("name", BY_ADDRESS)
+def test_scenarios_without_keys(played_by_address: dict[str, Played], name: str) -> None:
+    expect_passed(played_by_address[name])
+
+
+def test_a_limit_edited_without_a_new_gateway_fails(played_by_address: dict[str, Played]) -> None:
+    run = played_by_address[EDITED]
+    assert run.code == 1
+    assert "checks failed" in run.summary
+    assert re.search(r"^\| above \| accepted, each caller \|.*\*\*failed\*\*", run.summary, re.M)
+
+
+@pytest.mark.parametrize("name", BY_KEY)
+def test_scenarios_with_keys(played_by_key: dict[str, Played], name: str) -> None:
+    expect_passed(played_by_key[name])
+
+
+def test_a_deployment_is_judged_by_the_limits_of_every_layer(
+    played_by_key: dict[str, Played],
 ) -> None:
-    """As by hand: `make up`, edit the file, `make loadtest SCENARIO=per_ip HOST=http://127…`."""
-    scenario = SCENARIOS["per_ip"]
-    running = stack_for(scenario)
-    limits = edited_limits(tmp_path, picks_per_ip_per_min=60)
-    assert play(options(scenario, tmp_path, running.url, limits), None) == 1
-    said = capfd.readouterr().out
-    assert "`per_ip`: " in said
-    assert "checks failed" in said
-    assert "| above | accepted, each caller |" in said
+    run = played_by_key[REMOTE]
+    expect_passed(run)
+    assert "run against http://0.0.0.0:" in run.summary
+    assert "± 20%" in run.summary
+    assert read(run.output)[0].callers == 1
 
 
-def test_a_stopped_run_leaves_nothing_behind(stack_for: StackFor, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ALONE)
+def test_scenarios_about_the_server(plain: Stack, tmp_path: Path, name: str) -> None:
+    expect_passed(Played(play(options(SCENARIOS[name], tmp_path), plain), tmp_path))
+
+
+def test_overload(tmp_path: Path) -> None:
+    wanted = options(SCENARIOS["overload"], tmp_path)
+    with servers(wanted) as small:
+        expect_passed(Played(play(wanted, small), tmp_path))
+
+
+def test_a_stopped_run_leaves_nothing_behind(tmp_path: Path) -> None:
     """SIGTERM, as a cancelled CI job sends it, to the whole of `make loadtest`."""
-    stack_for(SCENARIOS["per_ip"])  # one server at a time: this one is idle meanwhile
     command = [sys.executable, "-m", "loadtests.run", "soak"]
     env = clean_environment() | {"OUTPUT": str(tmp_path), "SHORT": "0"}
     with (tmp_path / "log").open("wb") as log:

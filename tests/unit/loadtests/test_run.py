@@ -61,6 +61,7 @@ def test_a_gateway_on_this_machine_is_no_deployment() -> None:
         (["steady", "--host", "api.example.com"], "HOST must begin with http"),
         (["overload", "--host", "https://api.example.com"], "on this machine only"),
         (["burst", "--host", "https://api.example.com"], "needs API_KEY"),
+        (["per_key", "--host", "http://127.0.0.1:8000"], "needs API_KEY, a key it knows"),
     ],
 )
 def test_what_cannot_be_run(arguments: list[str], reason: str) -> None:
