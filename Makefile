@@ -28,9 +28,9 @@ ARCHIVE_SOURCES := $(wildcard handler/*.py model/*.py model/weights/*) config/mo
 	training/try_archive.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-packages lint type test test-unit test-contract test-serving test-gateway \
-	test-load test-faults test-infra checkov loadtest loadtest-ui \
-	plan apply destroy image push deploy rollback release status logs waf-blocked api-key train-spot cost cost-report \
+.PHONY: help setup system-packages image-packages lint type test test-unit test-contract test-serving \
+	test-gateway test-load test-faults test-infra test-images checkov loadtest loadtest-ui image push \
+	plan apply destroy deploy rollback release status logs waf-blocked api-key train-spot cost cost-report \
 	mar serve gateway up down predict bench bench-ingest data train evaluate results plots model-card readme clean
 # A half-made file must not pass for a finished one.
 .DELETE_ON_ERROR:
@@ -47,6 +47,9 @@ $(STAMP): $(REQUIREMENTS) infrastructure/setup.sh
 system-packages:  ## install nginx and wrk with apt-get, where that can be done
 	@infrastructure/system_packages.sh
 
+image-packages:  ## install Podman and what else the tests of the images need with apt-get
+	@infrastructure/image_packages.sh
+
 lint: $(STAMP)  ## check style (ruff)
 	$(PY) -m ruff check .
 
@@ -54,7 +57,7 @@ type: $(STAMP)  ## check types (mypy, strict)
 	$(PY) -m mypy
 
 test: lint type mar  ## run every check and every test, with a real TorchServe
-	$(PY) -m pytest tests/unit tests/contract tests/serving tests/gateway tests/load tests/faults tests/infra
+	$(PY) -m pytest tests/unit tests/contract tests/serving tests/gateway tests/load tests/faults tests/infra tests/images
 
 test-unit: $(STAMP)  ## run the unit tests: no server, seconds
 	$(PY) -m pytest tests/unit
@@ -84,6 +87,10 @@ checkov: $(CHECKOV)  ## check the Terraform for what checkov knows (infrastructu
 
 test-faults: $(STAMP) mar  ## break what can break under load, and count lost and wrong answers
 	$(PY) -m pytest tests/faults
+
+test-images: $(STAMP) mar image-packages  ## build the images, run them as Fargate does, test them (RECORD=1: keep the figures)
+	$(PY) -m pytest tests/images
+	$(if $(RECORD),$(MAKE) readme)
 
 mar: $(ARCHIVE)  ## build the model archive build/draft.mar and try it
 

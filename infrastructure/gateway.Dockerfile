@@ -1,8 +1,11 @@
 # The gateway: nginx, and the Python that renders its configuration from config/limits.json.
 # Build from the repository's root: `make image`.
-ARG BASE=docker.io/library/debian:bookworm-slim
+#
+# Packages of Debian are not pinned, for the reason given in infrastructure/Dockerfile.
+# hadolint global ignore=DL3008
+ARG BASE_IMAGE=docker.io/library/debian:bookworm-slim
 
-FROM ${BASE} AS python
+FROM ${BASE_IMAGE} AS python
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 python3-venv ca-certificates \
     && apt-get clean && rm -rf /var/lib/apt/lists/*
@@ -13,14 +16,14 @@ RUN --mount=type=secret,id=pip_conf,target=/etc/pip.conf \
     python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check \
         --requirement /build/gateway.txt --constraint /build/constraints.txt \
-    && rm -rf /opt/venv/lib/python3.11/site-packages/pip* \
-        /opt/venv/lib/python3.11/site-packages/setuptools*
+    && site=/opt/venv/lib/python3.11/site-packages \
+    && rm -rf "$site"/pip "$site"/pip-* "$site"/setuptools "$site"/setuptools-*
 
-FROM ${BASE}
+FROM ${BASE_IMAGE}
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3 nginx-light tini \
     && apt-get clean && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --no-create-home --home-dir /nonexistent draft
+    && useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin draft
 COPY --from=python /opt/venv /opt/venv
 WORKDIR /opt/draft
 COPY pyproject.toml ./
@@ -36,5 +39,5 @@ USER 10001:10001
 VOLUME /tmp
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "infrastructure.healthcheck", "8000"]
-ENTRYPOINT ["tini", "-g", "--"]
+ENTRYPOINT ["tini", "--"]
 CMD ["python", "-m", "infrastructure.gateway"]

@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--bench", type=Path, default=ROOT / "loadtests" / "results" / "bench.md", help="its report"
     )
-    parser.add_argument(
-        "--cost", type=Path, default=ROOT / "infrastructure" / "results" / "cost.md", help="tables"
-    )
+    on_aws = ROOT / "infrastructure" / "results"
+    parser.add_argument("--cost", type=Path, default=on_aws / "cost.md", help="its tables")
+    parser.add_argument("--images", type=Path, default=on_aws / "images.md", help="their table")
     options = parser.parse_args(arguments)
     try:
         report = Report.read(options.weights, options.results)
@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = insert(document, "accuracy", accuracy(report))
         document = insert(document, "bench", options.bench.read_text(encoding="utf-8"))
         document = insert(document, "cost", options.cost.read_text(encoding="utf-8"))
+        document = insert(document, "images", options.images.read_text(encoding="utf-8"))
         write_text(options.readme, document)
     except (OSError, ValueError) as error:  # DataError is a ValueError
         print(f"error: {error}", file=sys.stderr)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import base64
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -31,8 +33,10 @@ DOCKERFILES = {
 }
 SERVING = ("torchserve", "gateway")
 
-# Handed to the build when set: where pip finds packages, never the credentials in them.
-_BUILD_ARGUMENTS = ("PIP_EXTRA_INDEX_URL", "BASE")
+# Handed to the build when set: where pip finds packages, and the image to start from.
+_BUILD_ARGUMENTS = ("PIP_EXTRA_INDEX_URL", "BASE_IMAGE")
+_HAS_PASSWORD = re.compile(r"://[^/\s]*@")
+_INFO_TIMEOUT_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +46,35 @@ class Builder:
     tool: str
 
     def build(self, image: str, dockerfile: str, env: Mapping[str, str]) -> list[str]:
-        """The command that builds `image` from the repository's root.
+        """The command, from the repository's root, that builds `image`, a `name:version-revision`.
 
-        BUILD_FLAGS (words) are added as they are, such as `--secret id=pip_conf,src=pip.conf`.
+        BUILD_FLAGS (words, quoted as in a shell) are added as they are, such as
+        `--secret id=pip_conf,src=pip.conf`.
+
+        Raises ConfigurationError for a PIP_EXTRA_INDEX_URL with a password in it, and for
+        BUILD_FLAGS with a quote that is not closed.
         """
+        if _HAS_PASSWORD.search(env.get("PIP_EXTRA_INDEX_URL", "")):
+            raise ConfigurationError(
+                "PIP_EXTRA_INDEX_URL holds a password, which would stay in an image's history: put "
+                "it into a pip.conf, and set BUILD_FLAGS='--secret id=pip_conf,src=pip.conf'"
+            )
+        try:
+            flags = shlex.split(env.get("BUILD_FLAGS", ""))
+        except ValueError as error:
+            raise ConfigurationError(f"BUILD_FLAGS cannot be read: {error}") from None
         verb = ["bud"] if self.tool == "buildah" else ["build"]
         # Podman's and Buildah's own format has no health check.
         form = [] if self.tool == "docker" else ["--format", "docker"]
-        arguments = [
-            f"--build-arg={name}={env[name]}" for name in _BUILD_ARGUMENTS if env.get(name)
+        given = [name for name in _BUILD_ARGUMENTS if env.get(name)]
+        arguments = [f"--build-arg={name}={env[name]}" for name in given]
+        version, _, revision = image.rpartition(":")[2].partition("-")
+        labels = [
+            f"--label=org.opencontainers.image.version={version}",
+            f"--label=org.opencontainers.image.revision={revision}",
         ]
-        flags = env.get("BUILD_FLAGS", "").split()
-        return [self.tool, *verb, *form, *arguments, *flags, "-f", dockerfile, "-t", image, "."]
+        options = [*form, *arguments, *labels, *flags]
+        return [self.tool, *verb, *options, "-f", dockerfile, "-t", image, "."]
 
     def login(self, registry: str) -> list[str]:
         """The command that logs in; the password comes on its standard input."""
@@ -69,23 +90,38 @@ class Builder:
 
 
 def find_builder(env: Mapping[str, str] = os.environ) -> Builder:
-    """The container tool to use.
+    """The container tool to use: CONTAINER_TOOL, or the first that is there.
 
-    Raises ConfigurationError when there is none. A Docker client without an engine does not count.
+    A Docker client whose engine does not answer does not count. Raises ConfigurationError, naming
+    what was found of each tool, when there is none.
     """
     wanted = env.get("CONTAINER_TOOL", "")
     if wanted and wanted not in TOOLS:
         raise ConfigurationError(f"CONTAINER_TOOL={wanted} is not one of {', '.join(TOOLS)}")
+    lacking = {}
     for tool in (wanted,) if wanted else TOOLS:
-        if shutil.which(tool) is None:
-            continue
-        if tool == "docker" and subprocess.run(["docker", "info"], capture_output=True).returncode:
-            continue
-        return Builder(tool)
+        lacking[tool] = _lack(tool)
+        if not lacking[tool]:
+            return Builder(tool)
     raise ConfigurationError(
-        f"no container tool can be used: install one of {', '.join(TOOLS)} "
-        "(for docker, its engine has to run)"
+        "no container tool can be used: "
+        + ", ".join(f"{tool} {lack}" for tool, lack in lacking.items())
+        + "; install one of them (`make image-packages` gets Podman on Debian and Ubuntu)"
     )
+
+
+def _lack(tool: str) -> str:
+    """Why the tool cannot be used; empty when it can."""
+    if shutil.which(tool) is None:
+        return "is not installed"
+    if tool == "docker":
+        try:
+            info = subprocess.run(["docker", "info"], capture_output=True, timeout=_INFO_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return f"has an engine that is silent for {_INFO_TIMEOUT_S} s"
+        if info.returncode:
+            return "has no engine that answers"
+    return ""
 
 
 def build(names: Sequence[str], release: str, dry_run: bool) -> None:
@@ -111,7 +147,8 @@ def push(stack: Stack, names: Sequence[str], release: str, dry_run: bool) -> Non
         remote = f"{uris[stack.repository(name)]}:{release}"
         _run(builder.tag(local_name(name, release), remote), dry_run)
         _run(builder.push(remote), dry_run)
-    print(f"draft: pushed; next: make deploy ENV={stack.environment} RELEASE={release}")
+    if not dry_run:
+        print(f"draft: pushed; next: make deploy ENV={stack.environment} RELEASE={release}")
 
 
 def local_name(name: str, release: str) -> str:
@@ -120,10 +157,13 @@ def local_name(name: str, release: str) -> str:
 
 
 def _run(command: Sequence[str], dry_run: bool, stdin: bytes | None = None) -> None:
-    print("draft: " + " ".join(command), flush=True)
+    print("draft: " + shlex.join(command), flush=True)
     if dry_run:
         return
-    done = subprocess.run(command, cwd=ROOT, input=stdin)
+    # Docker before 23 mounts secrets only when told to use BuildKit; the other tools do not look.
+    done = subprocess.run(
+        command, cwd=ROOT, input=stdin, env={"DOCKER_BUILDKIT": "1", **os.environ}
+    )
     if done.returncode:
         raise OperationError(f"{' '.join(command[:2])} failed; its message is above")
 
