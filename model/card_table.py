@@ -1,6 +1,6 @@
 """Cards known by name: a table of encoded cards, and a cache for the cards it lacks.
 
-Shape legend: N cards of the table, S slots of the cache, D card width, H width of the projection.
+Shape legend: N cards of the table, S slots of the cache, D card width.
 """
 
 from __future__ import annotations
@@ -51,17 +51,27 @@ class CardTable:
     Args:
         names: N names as printed; two names that fold to one key keep the first.
         vectors: (N, D) float32.
+        trained: (N,) bool, cards that the model was trained on under their own name; by default
+            none.
 
-    Raises ValueError when the two differ in length or a name is empty.
+    Raises ValueError when they differ in length or a name is empty.
     """
 
-    def __init__(self, names: Sequence[str], vectors: Tensor) -> None:
+    def __init__(
+        self, names: Sequence[str], vectors: Tensor, trained: Tensor | None = None
+    ) -> None:
         if vectors.ndim != 2 or len(names) != vectors.shape[0]:
             raise ValueError(
                 f"the card table has {len(names)} names for vectors of shape {tuple(vectors.shape)}"
             )
+        trained = torch.zeros(len(names), dtype=torch.bool) if trained is None else trained
+        if trained.shape != (len(names),):
+            raise ValueError(
+                f"the card table has {len(names)} names for {tuple(trained.shape)} trained flags"
+            )
         self.names = tuple(names)
         self.vectors = vectors
+        self.trained = trained.bool()
         self._rows: dict[str, int] = {}
         for row, name in enumerate(self.names):
             key = fold_name(name)
@@ -95,9 +105,12 @@ class CardTable:
         return (self.vectors / scale_N.unsqueeze(1)).round().to(torch.int8), scale_N
 
     @classmethod
-    def from_quantized(cls, names: Sequence[str], codes: Tensor, scale: Tensor) -> CardTable:
+    def from_quantized(
+        cls, names: Sequence[str], codes: Tensor, scale: Tensor, trained: Tensor | None = None
+    ) -> CardTable:
         """The inverse of `quantized`, exact to half a step of each row's scale."""
-        return cls(names, codes.to(torch.float32) * scale.to(torch.float32).unsqueeze(1))
+        vectors = codes.to(torch.float32) * scale.to(torch.float32).unsqueeze(1)
+        return cls(names, vectors, trained)
 
 
 class IndexedCard(msgspec.Struct, eq=False, weakref=True):
@@ -122,19 +135,17 @@ class CardIndex:
     Args:
         table: the known cards.
         encode: cards -> (n, D) vectors; called once a batch with the distinct new cards.
-        project: (n, D) vectors -> (n, H), what else a pick needs of a card.
         cache_size: S, an upper bound on the distinct unknown cards of one `rows` call.
 
     Attributes:
         vectors: (N + S, D).
-        hidden: (N + S, H), `project` of the vectors.
+        trained: (N + S, 1) float32, 1 for the cards that the model was trained on, else 0.
     """
 
     def __init__(
         self,
         table: CardTable,
         encode: Callable[[Sequence[Card]], Tensor],
-        project: Callable[[Tensor], Tensor],
         cache_size: int = 4096,
     ) -> None:
         if cache_size < 1:
@@ -142,9 +153,8 @@ class CardIndex:
         self.table = table
         self.cache_size = cache_size
         self.vectors = _with_room(table.vectors, cache_size)
-        self.hidden = _with_room(project(table.vectors), cache_size)
+        self.trained = _with_room(table.trained.float().unsqueeze(1), cache_size)
         self._encode = encode
-        self._project = project
         self._first_slot = len(table)
         # One object for all who hold an unknown card: evicting it from its row tells them all.
         self._unknown: WeakValueDictionary[Card, IndexedCard] = WeakValueDictionary()
@@ -200,12 +210,10 @@ class CardIndex:
         cards = [entry.card for entry in new if entry.card is not None]
         # Encoding may fail, and then no slot may have changed hands.
         vectors = self._encode(cards)
-        hidden = self._project(vectors)
         slots = np.argpartition(last_used, len(new) - 1)[: len(new)]
         last_used[slots] = self._calls
         rows = slots + self._first_slot
         self.vectors[torch.from_numpy(rows)] = vectors
-        self.hidden[torch.from_numpy(rows)] = hidden
         self._attributeless[rows] = [not has_attributes(card) for card in cards]
         for slot, row, entry in zip(slots.tolist(), rows.tolist(), new, strict=True):
             evicted = self._owners[slot]

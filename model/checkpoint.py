@@ -35,10 +35,11 @@ from model.network import DraftModel, DraftModelConfig
 
 WEIGHTS_FILE = "model.safetensors"
 META_FILE = "meta.json"
-FORMAT = 1
+FORMAT = 2
+"""2: the card table says which cards were trained on."""
 
 _NETWORK = "network."
-_TABLE = ("card_table.codes", "card_table.scale", "card_table.names")
+_TABLE = ("card_table.codes", "card_table.scale", "card_table.trained", "card_table.names")
 
 
 class CheckpointError(Exception):
@@ -110,7 +111,12 @@ def save_checkpoint(
     tensors |= dict(
         zip(
             _TABLE,
-            (codes, scale, torch.frombuffer(bytearray(names), dtype=torch.uint8)),
+            (
+                codes,
+                scale,
+                table.trained,
+                torch.frombuffer(bytearray(names), dtype=torch.uint8),
+            ),
             strict=True,
         )
     )
@@ -238,7 +244,7 @@ def _require_finite(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _read_table(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> CardTable:
-    codes, scale, names = (tensors[name] for name in _TABLE)
+    codes, scale, trained, names = (tensors[name] for name in _TABLE)
     width = meta["model_config"]["encoder"]["card_dim"]
     try:
         known = bytes(names.numpy()).decode().split("\n") if len(names) else []
@@ -247,7 +253,7 @@ def _read_table(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str, An
                 f"codes {tuple(codes.shape)} and scales {tuple(scale.shape)} do not belong to "
                 f"{meta['cards']} cards of width {width}"
             )
-        return CardTable.from_quantized(known, codes, scale)
+        return CardTable.from_quantized(known, codes, scale, trained)
     except ValueError as error:
         raise TensorMismatch(f"{path}: card table: {error}") from None
 

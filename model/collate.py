@@ -21,15 +21,13 @@ class RowBatch(NamedTuple):
     """Picks as rows of a card index: the cards of all packs, then the cards of all pools.
 
     `rows` (N + M) are of all packs' cards, then of all pools'; `starts` and `sizes` (2 B) say which
-    are whose. `pick_N` is the pick that each pack's card belongs to. `slots_BC` are the places in
-    `rows` of each pack's cards; packs shorter than the longest repeat their last card. All int64.
+    are whose. `pick_N` is the pick that each pack's card belongs to. All int64.
     """
 
     rows: Tensor
     starts: Tensor
     sizes: Tensor
     pick_N: Tensor
-    slots_BC: Tensor
 
     @property
     def pack_rows(self) -> Tensor:
@@ -37,7 +35,7 @@ class RowBatch(NamedTuple):
 
     @property
     def pack_starts(self) -> Tensor:
-        return self.starts[: len(self.slots_BC)]
+        return self.starts[: len(self.starts) // 2]
 
 
 class FeatureBatch(NamedTuple):
@@ -65,10 +63,8 @@ def collate_rows(
         raise ValueError(f"{len(rows)} rows for packs and pools of {ends[-1]} cards")
     starts = ends - sizes
     picks = len(pack_sizes)
-    slots_BC = starts[:picks, None] + np.arange(max(pack_sizes))
-    np.minimum(slots_BC, ends[:picks, None] - 1, out=slots_BC)
     pick_N = np.arange(picks).repeat(sizes[:picks])
-    return RowBatch(*map(torch.from_numpy, (rows, starts, sizes, pick_N, slots_BC)))
+    return RowBatch(*map(torch.from_numpy, (rows, starts, sizes, pick_N)))
 
 
 def collate_features(

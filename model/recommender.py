@@ -66,7 +66,7 @@ class Recommender:
         self.model = checkpoint.model.eval()
         self.extractor = checkpoint.extractor
         self.scorer = PickScorer(self.model)
-        self.index = CardIndex(checkpoint.table, self._encode, self.scorer.card_hidden, CACHE_SIZE)
+        self.index = CardIndex(checkpoint.table, self._encode, CACHE_SIZE)
         self._sets = frozenset(code.casefold() for code in checkpoint.sets)
 
     @classmethod
@@ -88,8 +88,8 @@ class Recommender:
         """
         picks = [self.look_up(request) for request in requests]
         batch = self.collate(picks, self.features(picks))
-        logits_BC = np.full(batch.slots_BC.shape, -np.inf, np.float32)
-        pick_N = batch.pick_N.numpy()
+        pick_N, widest = batch.pick_N.numpy(), max(len(pick.pack) for pick in picks)
+        logits_BC = np.full((len(picks), widest), -np.inf, np.float32)
         slot_N = np.arange(len(pick_N)) - batch.pack_starts.numpy()[pick_N]
         logits_BC[pick_N, slot_N] = self.predict(batch)
         return logits_BC
@@ -119,7 +119,7 @@ class Recommender:
 
     def predict(self, batch: RowBatch) -> NDArray[np.float32]:
         """Scores of the packs' cards (N,), one pack after the other; copies tie."""
-        logits_N = self.scorer.score(self.index.vectors, self.index.hidden, batch).numpy()
+        logits_N = self.scorer.score(self.index.vectors, self.index.trained, batch).numpy()
         rows = batch.pack_rows.tolist()
         ends = [*batch.pack_starts.tolist()[1:], len(rows)]
         start = 0
@@ -196,7 +196,7 @@ class Recommender:
             # A pool without cards starts where the next one does, hence "right".
             hand = int(np.searchsorted(starts, place, "right")) - 1
             field = "pack" if place < len(batch.pick_N) else "pool"
-            warnings.setdefault(hand % len(batch.slots_BC), []).append(
+            warnings.setdefault(hand % len(batch.pack_starts), []).append(
                 PickWarning(
                     "unknown_card",
                     f"$.{field}[{place - starts[hand]}]",

@@ -13,8 +13,13 @@ from model.network import DraftModelConfig
 from training.filters import DraftFilter
 from training.textfile import DataError
 
-REPORTING = frozenset({"model_version", "log_every", "evaluate_every", "evaluation_picks"})
-"""Fields that change what is told of a run, not its weights: a run may go on with others."""
+REPORTING = frozenset(
+    {
+        *("model_version", "log_every", "evaluate_every", "evaluation_picks"),
+        "unseen_inverse_temperature",
+    }
+)
+"""Fields that change what is told of a run, or follows it: a run may go on with others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +46,16 @@ class TrainingConfig:
     final_rate: float = 0.02
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
-    feature_dropout: float = 0.1
-    """Probability that a feature of a card is hidden in a step: words must not stand for names."""
+    set_dropout: float = 0.25
+    """Probability that a set is shown as a new one: without what was learnt of its single cards."""
+    card_dropout: float = 0.02
+    """Likewise of a single card of the other sets."""
+    feature_dropout: float = 0.3
+    """Probability that a feature of a card of a new set is hidden: words must not be names."""
+    known_feature_dropout: float = 0.0
+    """Likewise of a card of the other sets."""
+    unseen_inverse_temperature: float = 1.0
+    """The factor on the logits of packs of unknown cards, where no set is held out to fit it on."""
     ema_decay: float = 0.998
     """Of the moving average of the weights, which is what is evaluated and shipped."""
     value_weight: float = 0.1
@@ -63,10 +76,17 @@ class TrainingConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("feature_dropout", "ema_decay", "final_rate"):
+        for name in (
+            "set_dropout",
+            "card_dropout",
+            "feature_dropout",
+            "known_feature_dropout",
+            "ema_decay",
+            "final_rate",
+        ):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
-        for name in ("learning_rate", "gradient_clip"):
+        for name in ("learning_rate", "gradient_clip", "unseen_inverse_temperature"):
             if not getattr(self, name) > 0.0:
                 raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
         for name in ("weight_decay", "value_weight", "warmup_steps"):

@@ -1,4 +1,4 @@
-"""A trained model -> the weights folder: the network and the vectors of every card in print."""
+"""What was learnt -> the weights folder: the network and the vectors of every card in print."""
 
 from __future__ import annotations
 
@@ -9,30 +9,42 @@ from typing import Any
 import torch
 
 from model.card_table import CardTable
+from model.cards import Card
 from model.checkpoint import save_checkpoint
 from model.features import CardFeatureExtractor
-from model.network import DraftModel
-from training.scoring import encoder_of
+from training.identity import NONE
+from training.learner import Learner
 from training.scryfall import CardCatalog
 
 BATCH = 2048
 
 
-def build_table(model: DraftModel, catalog: CardCatalog, set_codes: tuple[str, ...]) -> CardTable:
-    """Vectors of all cards of the catalogue.
+@torch.inference_mode()
+def build_table(learner: Learner, catalog: CardCatalog, set_codes: tuple[str, ...]) -> CardTable:
+    """Vectors of all cards of the catalogue, and of cards drafted that it does not know.
 
-    A name stands for one printing, and rarity depends on the printing: the one in the first of
-    the training sets that has the card, else the newest.
+    What was learnt of a card under its own name is folded into its vector. A name stands for one
+    printing, and rarity depends on the printing: the one in the newest of the training sets that
+    has the card, else the newest.
     """
-    encode = encoder_of(model, CardFeatureExtractor(model.config.encoder))
-    cards = catalog.preferred(tuple(code.lower() for code in set_codes))
-    vectors = [encode(cards[start : start + BATCH]) for start in range(0, len(cards), BATCH)]
-    return CardTable([card.name for card in cards], torch.cat(vectors))
+    model, identities = learner.model, learner.identities
+    extractor = CardFeatureExtractor(model.config.encoder)
+    cards = catalog.preferred(catalog.newest_first(code.lower() for code in set_codes))
+    cards += [Card(name=name) for name in identities.names if catalog.find(name) is None]
+    rows = identities.rows([card.name for card in cards])
+    vectors = [
+        model.encoder(
+            torch.from_numpy(extractor.extract_many(cards[start : start + BATCH])),
+            identities(rows[start : start + BATCH]),
+        )
+        for start in range(0, len(cards), BATCH)
+    ]
+    return CardTable([card.name for card in cards], torch.cat(vectors), rows != NONE)
 
 
 def export(
     folder: Path,
-    model: DraftModel,
+    learner: Learner,
     catalog: CardCatalog,
     *,
     set_codes: tuple[str, ...],
@@ -44,8 +56,8 @@ def export(
     """Write the weights that the server loads; see `save_checkpoint` for the arguments."""
     save_checkpoint(
         folder,
-        model,
-        build_table(model, catalog, set_codes),
+        learner.model,
+        build_table(learner, catalog, set_codes),
         model_version=model_version,
         sets=set_codes,
         metrics=metrics,

@@ -138,7 +138,8 @@ def _details(meta: Figures) -> str:
             "network",
             "card encoder shared by pack and pool"
             f" ({encoder['hidden_dim']} hidden, {encoder['card_dim']} wide), pool as a sum of"
-            f" cards, {config['hidden_dim']} hidden",
+            f" cards, {config['hidden_dim']} hidden; a card's score is the product of its vector"
+            " with what the pool asks for",
         ],
         ["input", "attributes and rules text of 1–15 cards of a pack and 0–45 cards of a pool"],
         ["output", "a probability for each card of the pack"],
@@ -182,10 +183,16 @@ def _training(meta: Figures) -> str:
     recipe = meta.get("data", {}).get("recipe") or {}
     metrics = meta["metrics"]
     lines = ["Behaviour cloning: cross-entropy over the cards of the pack, AdamW, moving average."]
-    if "inverse_temperature" in metrics:
+    lines.append(
+        "A card's vector is made of its attributes; cards of the training sets have something of"
+        " their own added, which was hidden for whole sets at random while training."
+    )
+    if factors := metrics.get("inverse_temperature"):
         lines.append(
-            "One temperature was fitted on held-out drafts: the scores are multiplied by"
-            f" {metrics['inverse_temperature']:.4f}."
+            f"Scores are multiplied by {factors['known']:.4f} where all cards of the pack were"
+            f" trained on, which was fitted on validation drafts; by {factors['unseen']:.4f} where"
+            " none was, which was fitted on sets held out of a run of the same recipe; and by a"
+            " value between them in between."
         )
     if "training_seconds" in metrics:
         lines.append(f"Training took {metrics['training_seconds']} s.")

@@ -26,7 +26,7 @@ def parse(arguments: Sequence[str] | None, description: str | None) -> argparse.
     places.add_argument(
         "--cards", type=Path, default=Path("data/cards/default-cards.json.gz"), help="Scryfall bulk"
     )
-    places.add_argument("--recipe", type=Path, default=Path("config/recipes/first.toml"))
+    places.add_argument("--recipe", type=Path, default=Path("config/recipes/base.toml"))
     places.add_argument(
         "--output", type=Path, default=Path("build/weights"), help="run folder; weights go there"
     )

@@ -36,9 +36,18 @@ def encoder_of(model: DraftModel, extractor: CardFeatureExtractor) -> Encode:
 
 @torch.inference_mode()
 def score_picks(
-    model: DraftModel, vectors_XD: Tensor, dataset: PickDataset, rows: npt.NDArray[np.int64]
+    model: DraftModel,
+    vectors_XD: Tensor,
+    trained_X: Tensor,
+    dataset: PickDataset,
+    rows: npt.NDArray[np.int64],
 ) -> Scores:
-    """The model's logits for these rows; `vectors_XD` are the set's encoded cards."""
+    """The model's logits for these rows.
+
+    Args:
+        vectors_XD: the set's encoded cards.
+        trained_X: which of them the model was trained on under their own name.
+    """
     logits = torch.full((len(rows), PACK_MAX), -torch.inf)
     taken = torch.zeros((len(rows), PACK_MAX), dtype=torch.bool)
     cards = torch.zeros((len(rows), PACK_MAX), dtype=torch.int64)
@@ -46,11 +55,13 @@ def score_picks(
         batch = dataset.batch(rows[start : start + BATCH])
         mask_BC = torch.from_numpy(batch.pack_mask_BC)
         pack_BC = torch.from_numpy(batch.pack_cards_BC)
+        trained_BC = trained_X[pack_BC] & mask_BC
         logits_BC, _ = model.score_with_pool_sum(
             vectors_XD[pack_BC],
             torch.from_numpy(batch.pool_counts_BX) @ vectors_XD,
             mask_BC,
             torch.from_numpy(batch.pool_size_B),
+            trained_BC.sum(dim=1) / mask_BC.sum(dim=1),
         )
         height, width = mask_BC.shape
         logits[start : start + height, :width] = logits_BC

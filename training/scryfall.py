@@ -129,11 +129,14 @@ class CardCatalog:
     def __init__(self, printings: Iterable[Printing]) -> None:
         self._printings: dict[str, dict[str, Card]] = defaultdict(dict)
         self._preferred: dict[str, tuple[tuple[bool, bool, str], Card]] = {}
+        self._released: dict[str, str] = {}
         for printing in printings:
             if printing.layout in NOT_DRAFTED:
                 continue
             card = as_card(printing)
             key = fold_name(card.name)
+            released = max(printing.released_at, self._released.get(printing.set, ""))
+            self._released[printing.set] = released
             # A bare entry (type and rarity alone) must not hide a printing that says more.
             said = not _is_bare(card)
             in_print = card.rarity in ("common", "uncommon", "rare", "mythic")
@@ -179,6 +182,10 @@ class CardCatalog:
         codes = tuple(set_codes)
         found = (self.find(card.name, codes) for _, card in self._preferred.values())
         return [card for card in found if card is not None]
+
+    def newest_first(self, set_codes: Iterable[str]) -> tuple[str, ...]:
+        """The codes by the sets' dates of release; those without a card come last."""
+        return tuple(sorted(set_codes, key=lambda code: self._released.get(code, ""), reverse=True))
 
     def names_in(self, set_code: str) -> list[str]:
         """Names of the cards that were printed in the set."""

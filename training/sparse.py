@@ -58,22 +58,26 @@ class SparseFeatures:
 
 
 def encode(
-    encoder: SharedCardEncoder, cards: SparseFeatures, feature_dropout: float = 0.0
+    encoder: SharedCardEncoder,
+    cards: SparseFeatures,
+    feature_dropout: Tensor | None = None,
+    identity_XD: Tensor | None = None,
 ) -> Tensor:
     """`encoder` on these cards, (X, D): the same as on the dense matrix.
 
-    With `feature_dropout`, each entry is hidden with that probability and the others are scaled
-    up, as `nn.functional.dropout` would do to the dense matrix.
+    `feature_dropout` (X,) is each card's probability of hiding an entry; the others are scaled up,
+    as `nn.functional.dropout` would do to the dense matrix.
     """
-    value_E = nn.functional.dropout(cards.value_E, feature_dropout, training=feature_dropout > 0)
+    value_E = cards.value_E
+    if feature_dropout is not None:
+        hidden_E = torch.repeat_interleave(feature_dropout, cards.size_X, output_size=len(value_E))
+        value_E = value_E * (torch.rand_like(value_E) >= hidden_E) / (1 - hidden_E)
     start_X = torch.cumsum(cards.size_X, 0) - cards.size_X
-    hidden_XH = nn.functional.embedding_bag(
+    first_XH = nn.functional.embedding_bag(
         cards.feature_E,
-        encoder.hidden.weight.t(),
+        encoder.hidden.weight.t().contiguous(),  # else each entry gathers a column
         start_X,
         mode="sum",
         per_sample_weights=value_E,
     )
-    hidden_XH = encoder.dropout(encoder.activation(hidden_XH + encoder.hidden.bias))
-    vectors_XD: Tensor = encoder.norm(encoder.output(hidden_XH))
-    return vectors_XD
+    return encoder.finish(first_XH + encoder.hidden.bias, identity_XD)

@@ -36,7 +36,6 @@ from training import tracking
 from training.checkpointing import CheckpointRefused, Checkpoints, CheckpointsDamaged, Policy
 from training.config import REPORTING, TrainingConfig
 from training.corpus import Corpus, load_corpus
-from training.dataset import Split
 from training.distributed import LostProcesses, Processes, choose_device, processes
 from training.export import export
 from training.interruption import EXIT_INTERRUPTED, Interrupted, StopRequest
@@ -47,7 +46,7 @@ from training.scryfall import CardCatalog
 from training.storage import FolderStorage, Storage, StorageError, open_storage
 from training.textfile import DataError, sha256_of
 from training.tracking import RunTracker
-from training.validation import fit_temperature, held_out_scores, measure
+from training.validation import calibrate, measure
 
 MISTAKES = (
     *(DataError, StorageError, CheckpointRefused, CheckpointsDamaged, CheckpointError),
@@ -200,15 +199,13 @@ def finish(
     between_sets: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Calibrate, measure and export the learner; its figures."""
-    scores = held_out_scores(learner, corpus.sets, Split.VALIDATION, between_sets=between_sets)
-    factor = fit_temperature(scores)
-    learner.model.inverse_temperature.mul_(factor)
+    factors = calibrate(learner, corpus, config.unseen_inverse_temperature, between_sets)
     metrics = measure(learner, corpus, between_sets)
-    metrics["inverse_temperature"] = factor
+    metrics["inverse_temperature"] = factors
     metrics["value_head_trained"] = learner.learns_value
     export(
         output,
-        learner.model,
+        learner,
         catalog,
         set_codes=corpus.set_codes,
         model_version=config.model_version,

@@ -33,7 +33,8 @@ def held_out_scores(
         rows = each.dataset.rows(split)
         if picks is not None and len(rows) > picks:
             rows = rows[np.linspace(0, len(rows) - 1, picks).astype(np.int64)]
-        scores.append(score_picks(learner.model, learner.vectors(each), each.dataset, rows))
+        vectors_XD, trained_X = learner.vectors(each), learner.trained(each)
+        scores.append(score_picks(learner.model, vectors_XD, trained_X, each.dataset, rows))
     return scores
 
 
@@ -66,6 +67,33 @@ def fit_temperature(scores: Sequence[Scores]) -> float:
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, right) if nll(left) < nll(right) else (left, high)
     return math.exp((low + high) / 2)
+
+
+def calibrate(
+    learner: Learner,
+    corpus: Corpus,
+    unseen_factor: float,
+    between_sets: Callable[[], None] = lambda: None,
+) -> dict[str, float]:
+    """Fit the model's temperatures, and tell them.
+
+    That of trained cards is fitted on validation drafts. That of unknown cards is fitted on the
+    sets held out; without any, it is `unseen_factor`, which such a run has found.
+    """
+    buffer = learner.model.inverse_temperature
+    buffer.fill_(1.0)
+    factors = {
+        "unseen": unseen_factor,
+        "known": fit_temperature(
+            held_out_scores(learner, corpus.sets, Split.VALIDATION, between_sets=between_sets)
+        ),
+    }
+    if corpus.held_out:
+        factors["unseen"] = fit_temperature(
+            held_out_scores(learner, corpus.held_out, None, between_sets=between_sets)
+        )
+    buffer.copy_(torch.tensor([factors["unseen"], factors["known"]]))
+    return factors
 
 
 def measure(

@@ -216,7 +216,7 @@ def test_a_failure_in_scoring_hits_its_own_pick_only(recommender, monkeypatch, c
 
 
 def test_scores_that_are_not_finite_become_an_error(recommender):
-    recommender.model.card_score.weight.data.fill_(float("nan"))
+    recommender.model.context[0].bias.data.fill_(float("nan"))
     reply = only(serve(recommender, GOOD))
     assert reply.status == 500
     assert b"NaN" not in reply.body

@@ -191,7 +191,7 @@ def test_a_meta_file_that_cannot_be_read_is_refused(folder, content, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "format 2, this code reads 1"),
+        ({"format": 1}, "format 1, this code reads 2"),
         ({"weights_sha256": None}, "'weights_sha256' is missing or no str"),
         ({"model_config": {}}, "model_config cannot be used"),
         ({"model_config": {"encoder": {"wings": 2}}}, "model_config cannot be used.*wings"),

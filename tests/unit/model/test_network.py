@@ -129,7 +129,7 @@ def test_copies_of_a_card_tie(model, cards, pool_size, seed):
     torch.testing.assert_close(logits[0, -1], logits[0, 0], **TOLERANCE)
 
 
-def test_the_pool_and_the_rest_of_the_pack_do_matter(model):
+def test_the_pool_matters_and_other_cards_of_the_pack_do_not(model):
     pack, pool, pack_mask, pool_mask = batch([(6, 8)], 3)
     logits, _ = run(model, pack, pool, pack_mask, pool_mask)
     no_pool, _ = run(model, pack, pool, pack_mask, torch.zeros_like(pool_mask))
@@ -138,7 +138,8 @@ def test_the_pool_and_the_rest_of_the_pack_do_matter(model):
     other_pack, _ = run(model, other, pool, pack_mask, pool_mask)
     gaps = logits[0, 1:] - logits[0, 0]
     assert not torch.allclose(gaps, no_pool[0, 1:] - no_pool[0, 0], atol=1e-4)
-    assert not torch.allclose(gaps[:4], (other_pack[0, 1:] - other_pack[0, 0])[:4], atol=1e-4)
+    torch.testing.assert_close(other_pack[0, :5], logits[0, :5], **TOLERANCE)
+    assert not torch.allclose(other_pack[0, 5], logits[0, 5], atol=1e-4)
 
 
 def test_every_parameter_gets_a_gradient():
@@ -156,13 +157,20 @@ def test_every_parameter_gets_a_gradient():
     assert without == []
 
 
-def test_temperature_scales_the_scores(model):
-    inputs = batch([(5, 3)], 11)
-    logits, _ = run(model, *inputs)
+def test_the_temperature_follows_the_share_of_trained_cards(model):
     hot = DraftModel(CONFIG).eval()
     hot.load_state_dict(model.state_dict())
-    hot.inverse_temperature.fill_(0.5)
-    torch.testing.assert_close(run(hot, *inputs)[0], logits * 0.5)
+    hot.inverse_temperature.copy_(torch.tensor([0.5, 0.9]))
+    pack, pool, pack_mask, pool_mask = batch([(5, 3)] * 3, 11)
+    with torch.no_grad():
+        cards = model.encoder(pack), model.encoder(pool)
+        plain, _ = model.score(*cards, pack_mask, pool_mask)
+        shares = torch.tensor([0.0, 0.25, 1.0])
+        scaled, _ = hot.score(*cards, pack_mask, pool_mask, shares)
+        by_attributes, _ = hot(pack, pool, pack_mask, pool_mask)
+    factors = torch.tensor([[0.5], [0.6], [0.9]])
+    torch.testing.assert_close(scaled, plain * factors, **TOLERANCE)
+    torch.testing.assert_close(by_attributes, plain * 0.5, **TOLERANCE)
 
 
 def test_the_encoder_takes_any_leading_shape():

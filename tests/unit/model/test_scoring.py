@@ -12,6 +12,7 @@ from model.network import DraftModel, DraftModelConfig
 from model.scoring import PickScorer
 
 CARDS = 50
+TRAINED = range(20)
 hands = st.tuples(
     st.lists(st.integers(0, CARDS - 1), min_size=1, max_size=15),
     st.lists(st.integers(0, CARDS - 1), max_size=45),
@@ -23,7 +24,7 @@ def model() -> DraftModel:
     torch.manual_seed(11)
     encoder = CardEncoderConfig(text_bins=32, hidden_dim=24, card_dim=16)
     model = DraftModel(DraftModelConfig(encoder, hidden_dim=20)).eval()
-    model.inverse_temperature.fill_(0.7)
+    model.inverse_temperature.copy_(torch.tensor([0.5, 0.9]))
     return model
 
 
@@ -49,10 +50,11 @@ def batch_of(picks):
 def test_scores_are_those_of_the_network(model, vectors, picks):
     packs, pack_mask = padded([pack for pack, _ in picks], 15)
     pools, pool_mask = padded([pool for _, pool in picks], 45)
+    share = torch.tensor([np.mean([row in TRAINED for row in pack]) for pack, _ in picks]).float()
     with torch.no_grad():
-        logits, _ = model.score(vectors[packs], vectors[pools], pack_mask, pool_mask)
-    scorer = PickScorer(model)
-    scores = scorer.score(vectors, scorer.card_hidden(vectors), batch_of(picks))
+        logits, _ = model.score(vectors[packs], vectors[pools], pack_mask, pool_mask, share)
+    trained = torch.tensor([[float(row in TRAINED)] for row in range(CARDS)])
+    scores = PickScorer(model).score(vectors, trained, batch_of(picks))
     torch.testing.assert_close(scores, logits[pack_mask], rtol=1e-5, atol=1e-5)
 
 
@@ -69,11 +71,11 @@ def test_batches_that_cannot_be_laid_out(rows, pack_sizes, pool_sizes, wrong):
         collate_rows(np.array(rows, np.int64), pack_sizes, pool_sizes)
 
 
-def test_short_packs_repeat_their_last_card():
+def test_packs_and_pools_lie_behind_one_another():
     batch = batch_of([([7, 8, 9], [1]), ([5], []), ([3, 4], [2, 2])])
     assert batch.rows.tolist() == [7, 8, 9, 5, 3, 4, 1, 2, 2]
     assert batch.pack_rows.tolist() == [7, 8, 9, 5, 3, 4]
-    assert batch.slots_BC.tolist() == [[0, 1, 2], [3, 3, 3], [4, 5, 5]]
+    assert batch.pack_starts.tolist() == [0, 3, 4]
     assert batch.pick_N.tolist() == [0, 0, 0, 1, 2, 2]
     assert batch.starts.tolist() == [0, 3, 4, 6, 7, 7]
     assert batch.sizes.tolist() == [3, 1, 2, 1, 0, 2]

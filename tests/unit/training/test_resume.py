@@ -203,7 +203,8 @@ def losses(project: Path) -> list[float]:
 def test_two_processes_train_as_one(project: Path) -> None:
     """Without dropout, which each process draws for itself."""
     recipe = (project / "recipe.toml").read_text()
-    recipe = recipe.replace("[model]", "feature_dropout = 0.0\n[model]\ndropout = 0.0")
+    dropouts = "".join(f"{kind}_dropout = 0.0\n" for kind in ("set", "card", "feature"))
+    recipe = recipe.replace("[model]", f"{dropouts}[model]\ndropout = 0.0")
     (project / "recipe.toml").write_text(recipe.replace("[encoder]", "[encoder]\ndropout = 0.0"))
     options = ["--steps", "40"]
     other = Path(shutil.copytree(project, project.with_name("other")))
