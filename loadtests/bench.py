@@ -42,7 +42,9 @@ Measurement = dict[str, float]
 
 def wrk(url: str, bodies: Path, connections: int, seconds: int) -> Measurement:
     """One run of wrk. Raises BenchError when a single request failed."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(SCRIPT), url]
+    # FastAPI needs more than wrk's own 2 s for some of the first requests.
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s"]
+    command += ["-s", str(SCRIPT), url]
     done = subprocess.run(
         [*command, "--", str(bodies)], capture_output=True, text=True, timeout=seconds + 60
     )

@@ -31,7 +31,7 @@ FULL_THROUGHPUT = 0.9
 SENT_SHARE = 0.95
 """Of the planned requests: with fewer the generator, not the service, was what gave way."""
 
-SHORT_SLACK = 10.0
+SHORT_SLACK = 20.0
 """Latencies may be this much longer in a short run: it is for CI, whose machines are busy. What is
 answered, refused and how often is checked as strictly as ever."""
 

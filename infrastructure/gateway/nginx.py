@@ -32,6 +32,7 @@ _MISSING = (
 SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin")
 _KILL_GRACE_S = 5.0
 _LOG_PATIENCE_S = 1.0
+_LOG_CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +160,32 @@ class RunningNginx:
         assert self._process.stdout is not None
         target = sys.stdout.fileno()
         with self._process.stdout as log:
-            while chunk := os.read(log.fileno(), select.PIPE_BUF):
-                # Where nobody reads for a while (a stopped terminal), lines are lost: nginx would
-                # wait for us to empty its pipe, and its clients with it.
-                _, writable, _ = select.select([], [target], [], _LOG_PATIENCE_S)
-                # A full disk, or nobody reads any more.
-                with contextlib.suppress(OSError):
-                    while writable and chunk:
-                        chunk = chunk[os.write(target, chunk) :]
+            rest = b""
+            while chunk := os.read(log.fileno(), _LOG_CHUNK):
+                parts, rest = whole_lines(rest + chunk)
+                for part in parts:
+                    self._write(target, part)
+            self._write(target, rest)
+
+    def _write(self, target: int, text: bytes) -> None:
+        # Where nobody reads for a while (a stopped terminal), lines are lost: nginx would wait for
+        # us to empty its pipe, and its clients with it.
+        _, writable, _ = select.select([], [target], [], _LOG_PATIENCE_S)
+        # A full disk, or nobody reads any more.
+        with contextlib.suppress(OSError):
+            while writable and text:
+                text = text[os.write(target, text) :]
+
+
+def whole_lines(text: bytes) -> tuple[list[bytes], bytes]:
+    """Return the lines of `text` in parts that a pipe takes in one piece, and the unfinished rest.
+
+    Others write to the same log: between two parts, but not into a line.
+    """
+    *lines, rest = text.split(b"\n")
+    parts = [b""]
+    for line in lines:
+        if parts[-1] and len(parts[-1]) + len(line) >= select.PIPE_BUF:
+            parts.append(b"")
+        parts[-1] += line + b"\n"
+    return [part for part in parts if part], rest

@@ -66,8 +66,8 @@ def test_the_readmes_tables_are_those_of_the_kept_results(readme: str) -> None:
     assert between(readme, "loads") == kept.table(kept.read()), "run: make readme"
 
 
-@pytest.mark.parametrize("name", [result["scenario"] for result in kept.read()])
-def test_kept_runs_are_of_full_length(root: Path, name: str) -> None:
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_has_a_kept_run_of_full_length(root: Path, name: str) -> None:
     folder = root / "loadtests" / "results"
     result = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     stages = [(stage["name"], stage["seconds"]) for stage in result["stages"]]
@@ -78,3 +78,14 @@ def test_kept_runs_are_of_full_length(root: Path, name: str) -> None:
     assert result["began"] in text
     for check in result["checks"]:
         assert f"| {check['what']} | {check['wanted']} | {check['measured']} |" in text
+
+
+def test_every_figure_that_the_readme_promises_was_measured() -> None:
+    results = {result["scenario"]: result for result in kept.read()}
+    for scenario, stage, what in kept.FIGURES:
+        found = [
+            check
+            for check in results[scenario]["checks"]
+            if check["stage"] == stage and check["what"].startswith(what)
+        ]
+        assert found, (scenario, stage, what)

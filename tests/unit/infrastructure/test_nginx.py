@@ -9,7 +9,7 @@ import pytest
 
 from infrastructure.errors import NginxError
 from infrastructure.gateway import nginx
-from infrastructure.gateway.nginx import find_nginx
+from infrastructure.gateway.nginx import find_nginx, whole_lines
 
 
 def program(folder: Path, says: str) -> None:
@@ -59,3 +59,19 @@ def test_an_old_one_is_told_where_to_log_by_its_configuration_alone(path: Path) 
     assert "-e" not in find_nginx().command(path)
     program(path, "nginx version: nginx/1.22.1")
     assert find_nginx().command(path)[-2:] == ["-e", "stderr"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts", "rest"),
+    [
+        (b"", [], b""),
+        (b"half a li", [], b"half a li"),
+        (b"one\ntwo\nthr", [b"one\ntwo\n"], b"thr"),
+        (b"x" * 4000 + b"\n" + b"y" * 95 + b"\n", [b"x" * 4000 + b"\n", b"y" * 95 + b"\n"], b""),
+        (b"x" * 5000 + b"\n\n", [b"x" * 5000 + b"\n", b"\n"], b""),
+    ],
+)
+def test_a_line_of_the_log_is_written_in_one_piece(
+    text: bytes, parts: list[bytes], rest: bytes
+) -> None:
+    assert whole_lines(text) == (parts, rest)
