@@ -68,9 +68,7 @@ class Play:
         self._seats = list(range(max(stage.users for stage in stages)))
         self._rng = random.Random(20)
         self._good = itertools.cycle(
-            reviews(self.scenario.bad_share, length=self.scenario.review_length)
-            if self.scenario.route == "review"
-            else picks()
+            reviews(self.scenario.bad_share) if self.scenario.route == "review" else picks()
         )
         self._bad = itertools.cycle(bad_picks())
         self._turns = itertools.count()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -13,7 +13,6 @@ import msgspec
 from loadtests.answers import Question
 from loadtests.malformed import JSON, MISTAKES
 from loadtests.payloads import SEED, catalogue, draft, draft_mix, encode, unseen
-from model.cards import PickRequest
 
 PICK_PATH = "/api/v1/draft/pick"
 REVIEW_PATH = "/api/v1/draft/review"
@@ -61,28 +60,20 @@ def bad_picks(seed: int = SEED) -> list[Request]:
     return requests
 
 
-def reviews(bad_share: float = 0.0, seed: int = SEED, length: int = 45) -> list[Request]:
-    """Drafts in parts of `length` picks, by default whole ones, one request each.
-
-    In `bad_share` of the requests one pick is malformed.
-    """
+def reviews(bad_share: float = 0.0, seed: int = SEED) -> list[Request]:
+    """Whole drafts in one request each; in `bad_share` of them one pick is malformed."""
     rng = random.Random(seed)
     known = catalogue()
     new = [unseen(card) for card in known]
     requests = []
     for number in range(_REVIEWS):
         seat = draft(new if number % 2 else known, rng)
-        for start in range(0, len(seat), length):
-            requests.append(_review(seat[start : start + length], bad_share, rng))
+        documents: list[Any] = [msgspec.json.decode(encode(pick)) for pick in seat]
+        bad: dict[int, str] = {}
+        if rng.random() < bad_share:
+            place = rng.randrange(len(documents))
+            documents[place], bad[place] = dict(BAD_PICK), BAD_PICK_CODE
+        question = Question(tuple(len(pick.pack) for pick in seat), bad, review=True)
+        body = msgspec.json.encode({"requests": documents})
+        requests.append(Request("review", REVIEW_PATH, body, JSON, question))
     return requests
-
-
-def _review(part: Sequence[PickRequest], bad_share: float, rng: random.Random) -> Request:
-    documents: list[Any] = [msgspec.json.decode(encode(pick)) for pick in part]
-    bad: dict[int, str] = {}
-    if rng.random() < bad_share:
-        place = rng.randrange(len(documents))
-        documents[place], bad[place] = dict(BAD_PICK), BAD_PICK_CODE
-    question = Question(tuple(len(pick.pack) for pick in part), bad, review=True)
-    body = msgspec.json.encode({"requests": documents})
-    return Request("review", REVIEW_PATH, body, JSON, question)

@@ -88,7 +88,6 @@ class Scenario:
 
     Attributes:
         limit: the name of the limit (`loadtests.limits`) that LIMIT stages are about.
-        review_length: picks in a review, at most; where `route` is "review".
         callers: how many of the limited callers there are, and who they are.
         bad_share: share of requests that are malformed; each must get its own refusal.
         p95_ms: ANSWERED stages must stay below, at the client.
@@ -102,7 +101,6 @@ class Scenario:
     about: str
     stages: tuple[Stage, ...]
     route: str = "pick"
-    review_length: int = 45
     limit: str | None = None
     callers: Callers = Callers.MANY
     caller_count: int = 1
@@ -131,7 +129,7 @@ CALLERS = 8
 FLOOD_USERS = 8 * CALLERS
 """Who send more than a limit: enough that a slow machine's latency does not slow them down."""
 
-SMALL_SERVER = MappingProxyType({"WORKERS": "1", "MAX_BATCH_SIZE": "1", "JOB_QUEUE_SIZE": "128"})
+SMALL_SERVER = MappingProxyType({"WORKERS": "1", "MAX_BATCH_SIZE": "1"})
 """A server slow enough for three times its capacity to be sent from the same two cores."""
 
 
@@ -279,7 +277,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
             ),
             Scenario(
                 name="overload",
-                about="three times what the server can do, in reviews of 8 picks",
+                about="three times what the server can do",
                 stages=(
                     _capacity(15, 5),
                     _rest(2),
@@ -301,12 +299,9 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                     ),
                 ),
                 remote=(),
-                route="review",
-                review_length=8,
                 server=SMALL_SERVER,
-                note="One worker takes one request at a time, of eight picks, and half as many may "
-                "wait as for two workers, so that the load generator on the same two cores can "
-                "send three times what the server can do.",
+                note="The server runs one worker and takes one request at a time, so that the load "
+                "generator on the same two cores can send three times what it can do.",
             ),
             Scenario(
                 name="mixed_bad",
