@@ -14,6 +14,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,12 +65,12 @@ class Data(NamedTuple):
     web: Web
     folder: Path
 
-    def run(self, *arguments: str, sets: str = "FDN") -> int:
+    def run(self, *arguments: str, sets: str = "FDN", patience: Patience = FAST) -> int:
         web = self.web.url
         folders = ["--drafts", str(self.folder / "17lands")]
         folders += ["--cards", str(self.folder / "cards" / "default-cards.json.gz")]
         sources = ["--drafts-from", f"{web}/drafts", "--cards-from", f"{web}/bulk"]
-        return main(["--sets", *sets.split(), *folders, *sources, *arguments], FAST)
+        return main(["--sets", *sets.split(), *folders, *sources, *arguments], patience)
 
     def drafts(self, name: str = FDN) -> Path:
         return self.folder / "17lands" / Path(name).name
@@ -567,19 +568,20 @@ def test_a_folder_that_cannot_be_made_is_told(
 
 def test_an_interrupt_is_no_traceback(data: Data, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt(handler: Handler, content: bytes) -> bool:
-        breaks_off(HALF, stall=0.2)(handler, content)
+        breaks_off(HALF, stall=2.0)(handler, content)
         return True
 
     def press() -> None:
+        # The first half is there long before, also on a busy machine; the silence lasts longer.
         while not data.web.requests:
             time.sleep(0.005)
-        time.sleep(0.05)
+        time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGINT)
 
     data.web.faults = [interrupt]
     thread = threading.Thread(target=press)
     thread.start()
-    assert data.run() == 130
+    assert data.run(patience=replace(FAST, read_timeout=30.0)) == 130
     thread.join()
     assert "goes on where it stopped" in capsys.readouterr().err
     assert data.run() == 0
