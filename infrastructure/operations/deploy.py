@@ -12,13 +12,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from infrastructure.operations.access import access
-from infrastructure.operations.errors import ConfigurationError, DeploymentFailed, OperationError
+from infrastructure.operations.errors import (
+    ConfigurationError,
+    DeploymentFailed,
+    OperationError,
+    told,
+)
 from infrastructure.operations.release_name import RELEASE
 from infrastructure.operations.stack import Stack
 
@@ -161,6 +165,7 @@ def _wait(
         time.sleep(poll_s)
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.operations.deploy")
     parser.add_argument("--env", required=True)
@@ -169,18 +174,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     which.add_argument("--version", help="a version or release to go back to")
     parser.add_argument("--timeout", type=float, default=TIMEOUT_S, help="seconds")
     options = parser.parse_args(arguments)
-    try:
-        stack = Stack.of(options.env)
-        release = options.release or newest_of_version(stack, options.version or "")
-        print(f"draft: service {stack.cluster} in {stack.region} gets {release}", flush=True)
-        if os.environ.get("DRY_RUN"):
-            find_images(stack, release)
-            return 0
-        deploy(stack, release, options.timeout)
-        print(f"draft: {stack.cluster} runs {release}")
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
+    stack = Stack.of(options.env)
+    release = options.release or newest_of_version(stack, options.version or "")
+    print(f"draft: service {stack.cluster} in {stack.region} gets {release}", flush=True)
+    if os.environ.get("DRY_RUN"):
+        find_images(stack, release)
+        return 0
+    deploy(stack, release, options.timeout)
+    print(f"draft: {stack.cluster} runs {release}")
     return 0
 
 

@@ -12,6 +12,13 @@
 
 from __future__ import annotations
 
+import functools
+import sys
+from collections.abc import Callable
+from typing import ParamSpec
+
+_Arguments = ParamSpec("_Arguments")
+
 
 class OperationError(Exception):
     """The operation was not done; the message says why."""
@@ -35,3 +42,17 @@ class ReleaseDamaged(OperationError):
 
 class DeploymentFailed(OperationError):
     """The service did not become stable with the new task definition."""
+
+
+def told(main: Callable[_Arguments, int]) -> Callable[_Arguments, int]:
+    """Let a program that is refused its operation end with 1 and the message on stderr."""
+
+    @functools.wraps(main)
+    def program(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> int:
+        try:
+            return main(*args, **kwargs)
+        except OperationError as error:
+            print(f"draft: {error}", file=sys.stderr)
+            return 1
+
+    return program

@@ -13,13 +13,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from infrastructure.operations.access import access
-from infrastructure.operations.errors import ConfigurationError, OperationError
+from infrastructure.operations.errors import ConfigurationError, OperationError, told
 from infrastructure.operations.release_name import release_name
 from infrastructure.operations.stack import Stack
 
@@ -168,6 +167,7 @@ def _run(command: Sequence[str], dry_run: bool, stdin: bytes | None = None) -> N
         raise OperationError(f"{' '.join(command[:2])} failed; its message is above")
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.operations.images")
     parser.add_argument("action", choices=("build", "push"))
@@ -176,16 +176,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--release", default="", help="tag; HEAD's version and revision by default")
     options = parser.parse_args(arguments)
     dry_run = bool(os.environ.get("DRY_RUN"))
-    try:
-        pushing = options.action == "push"
-        release = options.release or release_name(ROOT, clean=pushing)
-        if pushing:
-            push(Stack.of(options.env or ""), options.images, release, dry_run)
-        else:
-            build(options.images, release, dry_run)
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
+    pushing = options.action == "push"
+    release = options.release or release_name(ROOT, clean=pushing)
+    if pushing:
+        push(Stack.of(options.env or ""), options.images, release, dry_run)
+    else:
+        build(options.images, release, dry_run)
     return 0
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from infrastructure.operations.access import access
-from infrastructure.operations.errors import ConfigurationError, OperationError
+from infrastructure.operations.errors import ConfigurationError, told
 from infrastructure.operations.stack import Stack
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -80,25 +79,22 @@ def _keys(client: Any, prefix: str) -> Iterator[dict[str, Any]]:
         yield from page["items"]
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.operations.keys")
     parser.add_argument("--env", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--disable", action="store_true")
     options = parser.parse_args(arguments)
-    try:
-        stack = Stack.of(options.env)
-        verb = "disable" if options.disable else "make"
-        print(f"draft: {verb} API key {_full_name(stack, options.name)} in {stack.region}")
-        if os.environ.get("DRY_RUN"):
-            return 0
-        if options.disable:
-            disable(stack, options.name)
-        else:
-            print(f"X-Api-Key: {create(stack, options.name)}")
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
+    stack = Stack.of(options.env)
+    verb = "disable" if options.disable else "make"
+    print(f"draft: {verb} API key {_full_name(stack, options.name)} in {stack.region}")
+    if os.environ.get("DRY_RUN"):
+        return 0
+    if options.disable:
+        disable(stack, options.name)
+    else:
+        print(f"X-Api-Key: {create(stack, options.name)}")
     return 0
 
 

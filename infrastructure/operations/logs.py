@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
 from infrastructure.operations.access import access
-from infrastructure.operations.errors import ConfigurationError, OperationError
+from infrastructure.operations.errors import ConfigurationError, OperationError, told
 from infrastructure.operations.stack import Stack
 
 LOGS = ("torchserve", "gateway", "api", "training")
@@ -59,6 +58,7 @@ def lines(
         time.sleep(poll_s)
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.operations.logs")
     parser.add_argument("--env", required=True)
@@ -69,9 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for line in lines(Stack.of(options.env), options.of, options.since, options.follow):
             print(line, flush=True)
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         return 0
     return 0

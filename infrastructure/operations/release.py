@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,12 +30,7 @@ import botocore.exceptions
 from infrastructure.archive import META, verify
 from infrastructure.errors import ArchiveError
 from infrastructure.operations.access import access
-from infrastructure.operations.errors import (
-    ConfigurationError,
-    OperationError,
-    ReleaseDamaged,
-    ReleaseExists,
-)
+from infrastructure.operations.errors import ConfigurationError, ReleaseDamaged, ReleaseExists, told
 from infrastructure.operations.release_name import project_version, release_name
 from infrastructure.operations.stack import Stack
 
@@ -191,27 +185,24 @@ def _order(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.operations.release")
     parser.add_argument("--env", required=True)
     parser.add_argument("--archive", type=Path, default=ROOT / "build" / "draft.mar")
     parser.add_argument("--card", type=Path, default=ROOT / "model" / "weights" / "MODEL_CARD.md")
     options = parser.parse_args(arguments)
-    try:
-        stack = Stack.of(options.env)
-        release = collect(options.archive, options.card)
-        bucket = stack.bucket()
-        for name, content in release.files.items():
-            print(f"draft: s3://{bucket}/{release.folder}/{name}, {len(content)} bytes")
-        print(f"draft: then s3://{bucket}/{POINTER}")
-        if os.environ.get("DRY_RUN"):
-            return 0
-        path = publish(stack.client("s3"), bucket, release)
-        digest = hashlib.sha256(release.files["draft.mar"]).hexdigest()
-        print(f"draft: released {release.version}\nMODEL_PATH={path}\nMODEL_SHA256={digest}")
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
+    stack = Stack.of(options.env)
+    release = collect(options.archive, options.card)
+    bucket = stack.bucket()
+    for name, content in release.files.items():
+        print(f"draft: s3://{bucket}/{release.folder}/{name}, {len(content)} bytes")
+    print(f"draft: then s3://{bucket}/{POINTER}")
+    if os.environ.get("DRY_RUN"):
+        return 0
+    path = publish(stack.client("s3"), bucket, release)
+    digest = hashlib.sha256(release.files["draft.mar"]).hexdigest()
+    print(f"draft: released {release.version}\nMODEL_PATH={path}\nMODEL_SHA256={digest}")
     return 0
 
 

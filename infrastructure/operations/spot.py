@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from infrastructure.operations.access import access
-from infrastructure.operations.errors import AccessError, ConfigurationError, OperationError
+from infrastructure.operations.errors import AccessError, ConfigurationError, OperationError, told
 from infrastructure.operations.logs import lines
 from infrastructure.operations.stack import Stack
 
@@ -133,6 +133,7 @@ def _download(s3: Any, bucket: str, key: str, target: Path) -> None:
         s3.download_fileobj(bucket, key, file)
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.operations.spot")
     parser.add_argument("--env", required=True)
@@ -160,9 +161,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         follow(stack, submit(stack, options.size, options.run, settings))
         for file in fetch(stack, options.run, options.output):
             print(f"draft: {file}")
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print(f"draft: the job goes on; RUN={options.run} finds it again", file=sys.stderr)
         return 130

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 
 from infrastructure.operations.access import access
 from infrastructure.operations.deploy import CONTAINERS
-from infrastructure.operations.errors import ConfigurationError, OperationError
+from infrastructure.operations.errors import ConfigurationError, told
 from infrastructure.operations.stack import Stack
 
 EVENTS = 5
@@ -79,16 +78,13 @@ def _releases(stack: Stack) -> Iterator[str]:
         yield f"  {image['imagePushedAt']:%Y-%m-%d %H:%M} {', '.join(image['imageTags'])}"
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.operations.status")
     parser.add_argument("--env", required=True)
     options = parser.parse_args(arguments)
-    try:
-        for line in report(Stack.of(options.env)):
-            print(line, flush=True)
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
+    for line in report(Stack.of(options.env)):
+        print(line, flush=True)
     return 0
 
 

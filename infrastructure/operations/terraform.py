@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from infrastructure.operations.environments import ENVIRONMENTS, VARIABLES, environment_folder
-from infrastructure.operations.errors import ConfigurationError, OperationError
+from infrastructure.operations.errors import ConfigurationError, told
 from infrastructure.operations.release_name import release_name
 
 HERE = ENVIRONMENTS.parent
@@ -48,6 +48,7 @@ provider "aws" {
 """
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m infrastructure.operations.terraform", description=__doc__
@@ -60,9 +61,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         terraform = Terraform(options.env, options.release, dry_run=options.dry_run)
         getattr(terraform, options.action)()
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
     except subprocess.CalledProcessError as error:
         print(f"draft: {' '.join(error.cmd[:3])} failed; its message is above", file=sys.stderr)
         return 1

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from infrastructure.operations.access import access
-from infrastructure.operations.errors import ConfigurationError, OperationError
+from infrastructure.operations.errors import ConfigurationError, OperationError, told
 from infrastructure.operations.stack import Stack
 
 SHOWN = 10
@@ -57,17 +56,14 @@ def _events(stack: Stack, hours: float) -> Iterator[dict[str, Any]]:
         yield json.loads(message)
 
 
+@told
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m infrastructure.operations.waf")
     parser.add_argument("--env", required=True)
     parser.add_argument("--hours", type=float, default=24.0)
     options = parser.parse_args(arguments)
-    try:
-        for line in report(Stack.of(options.env), options.hours):
-            print(line)
-    except OperationError as error:
-        print(f"draft: {error}", file=sys.stderr)
-        return 1
+    for line in report(Stack.of(options.env), options.hours):
+        print(line)
     return 0
 
 
