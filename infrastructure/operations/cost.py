@@ -153,10 +153,15 @@ def day_of_a_key(limits: Limits, inputs: Mapping[str, Any], prices: Prices) -> f
     return picks / 1e6 * per_million(inputs, prices)
 
 
+def bills_of(inputs: Mapping[str, Any], prices: Prices) -> dict[str, Bill]:
+    """A month's bill at each level of traffic."""
+    return {name: monthly(inputs, prices, picks) for name, picks in TRAFFIC.items()}
+
+
 def tables(environment: str, prices: Prices) -> str:
     """The tables in Markdown."""
     inputs = inputs_of(environment)
-    bills = {name: monthly(inputs, prices, picks) for name, picks in TRAFFIC.items()}
+    bills = bills_of(inputs, prices)
     names = list(dict.fromkeys(item for bill in bills.values() for item in bill.items))
     lines = [
         f"US dollars a month, `{environment}`, {inputs['region']}, list prices of {prices.as_of} "
@@ -255,11 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prices = Prices.read()
         text = tables(options.env, prices)
         if options.write:
-            write(
-                RESULTS,
-                text,
-                [monthly(inputs_of(options.env), prices, n) for n in TRAFFIC.values()],
-            )
+            write(RESULTS, text, list(bills_of(inputs_of(options.env), prices).values()))
         print(text, end="")
     except (OperationError, SettingsError) as error:
         print(f"draft: {error}", file=sys.stderr)

@@ -201,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if os.environ.get("DRY_RUN"):
         return 0
     path = publish(stack.client("s3"), bucket, release)
-    digest = hashlib.sha256(release.files["draft.mar"]).hexdigest()
+    digest = release.files["draft.mar.sha256"].decode().partition(" ")[0]
     print(f"draft: released {release.version}\nMODEL_PATH={path}\nMODEL_SHA256={digest}")
     return 0
 

@@ -23,6 +23,8 @@ from infrastructure.operations.logs import lines
 from infrastructure.operations.stack import Stack
 
 POLL_S = 10.0
+LATE_S = 300.0
+"""How late a line may reach CloudWatch and still be shown."""
 _RUN = re.compile(r"[a-z0-9][a-z0-9-]{0,60}")
 _ALIVE = ("SUBMITTED", "PENDING", "RUNNABLE", "STARTING", "RUNNING")
 _ENDED = ("SUCCEEDED", "FAILED")
@@ -75,7 +77,8 @@ def follow(
 ) -> None:
     """Show the job's states and log lines until it ends. Raises OperationError if it failed."""
     batch = stack.client("batch")
-    shown, started, seen = "", time.time(), set[str]()
+    shown, seen = "", set[str]()
+    first = read = time.time() - 60
     while True:
         with access(f"asking for job {job_id}"):
             jobs = batch.describe_jobs(jobs=[job_id])["jobs"]
@@ -86,7 +89,9 @@ def follow(
         if state != shown and job["status"] not in _ENDED:
             report(f"draft: job {job_id}: {state}")
             shown = state
-        _show_log(stack, time.time() - started + 60, seen, report)
+        asked = time.time()
+        if _show_log(stack, asked - max(first, read - LATE_S), seen, report):
+            read = asked
         if job["status"] == "SUCCEEDED":
             return
         if job["status"] == "FAILED":
@@ -96,7 +101,8 @@ def follow(
         time.sleep(poll_s)
 
 
-def _show_log(stack: Stack, since_s: float, seen: set[str], report: Callable[[str], None]) -> None:
+def _show_log(stack: Stack, since_s: float, seen: set[str], report: Callable[[str], None]) -> bool:
+    """Report what is new in the log; false when it cannot be read yet."""
     try:
         for line in lines(stack, "training", since_s):
             if line not in seen:
@@ -106,7 +112,8 @@ def _show_log(stack: Stack, since_s: float, seen: set[str], report: Callable[[st
         raise
     except OperationError:
         # Batch makes the log stream with the first line; before that there is nothing to show.
-        return
+        return False
+    return True
 
 
 def fetch(stack: Stack, run: str, folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def stage(folder: Path, override: str, **env: str) -> Terraform:
     here = stage_configuration(folder, override)
     source = Path(__file__).parents[2] / "infrastructure"
     for name in ("envs", "tests"):
-        subprocess.run(["cp", "-r", str(source / name), str(here)], check=True)
+        shutil.copytree(source / name, here / name)
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "TF_"))
     }
