@@ -20,8 +20,9 @@ from typing import Any
 import boto3
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 from safetensors.numpy import load, save
+
+from tests.moto_server import moto_server
 
 from .conftest import StartServer
 from .server import LaunchedServer
@@ -232,13 +233,16 @@ def test_a_disk_that_fills_up_after_the_check(start_server: StartServer, small_d
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[tuple[Any, dict[str, str]]]:
+def endpoint() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def s3(endpoint: str) -> Iterator[tuple[Any, dict[str, str]]]:
     """A bucket `models` on a moto server, and the environment that leads there."""
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
     env = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -253,7 +257,6 @@ def s3() -> Iterator[tuple[Any, dict[str, str]]]:
     client.create_bucket(Bucket="models")
     yield client, env
     client.close()
-    moto.stop()
 
 
 def test_an_archive_from_s3_is_served(

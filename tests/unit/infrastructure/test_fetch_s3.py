@@ -11,10 +11,10 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from infrastructure.errors import ArchiveError, ArchiveNotFound, ArchiveUnreadable, ChecksumMismatch
 from infrastructure.fetch import fetch
+from tests.moto_server import moto_server
 
 CONTENT = b"archive" * 300_000  # more than one chunk
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -22,11 +22,8 @@ DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_server() as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
+from tests.moto_server import moto_server
 from tests.unit.training.samples import (
     draft_csv,
     scryfall_json,
@@ -28,15 +28,18 @@ CHECKPOINTS = "checkpoints/mine"
 
 
 @pytest.fixture
-def env(tmp_path: Path) -> Iterator[dict[str, str]]:
+def endpoint() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def env(endpoint: str, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The environment of a job, with data of one set in its bucket."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
     (tmp_path / "recipe.toml").write_text("log_every = 1\n" + RECIPE.replace("40", "400", 1))
     inherited = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     env = inherited | {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -64,7 +67,6 @@ def env(tmp_path: Path) -> Iterator[dict[str, str]]:
         cards = gzip.compress(scryfall_json(simulated_cards()))
         s3.put_object(Key="data/cards/default-cards.json.gz", Body=cards)
         yield env
-    server.stop()
 
 
 def bucket() -> Any:

@@ -20,9 +20,9 @@ from pathlib import Path
 import boto3
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
 from safetensors.torch import load_file
 
+from tests.moto_server import moto_server
 from tests.unit.training.small_runs import command_line, write_project
 from training.train import main
 
@@ -162,12 +162,15 @@ def test_a_run_of_another_set_up_is_refused_unless_fresh(
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
+def endpoint() -> Iterator[str]:
+    with moto_server() as url:
+        yield url
+
+
+@pytest.fixture
+def bucket(endpoint: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -178,8 +181,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     boto3.resource("s3").create_bucket(Bucket="runs")
-    yield "s3://runs/tst"
-    server.stop()
+    return "s3://runs/tst"
 
 
 def test_another_machine_goes_on_from_s3(
