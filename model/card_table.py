@@ -139,7 +139,7 @@ class CardIndex:
 
     Attributes:
         vectors: (N + S, D).
-        trained: (N + S, 1) float32, 1 for the cards that the model was trained on, else 0.
+        trained: (N + S,) float32, 1 for the cards that the model was trained on, else 0.
     """
 
     def __init__(
@@ -152,8 +152,10 @@ class CardIndex:
             raise ValueError(f"cache_size must be at least 1, not {cache_size}")
         self.table = table
         self.cache_size = cache_size
-        self.vectors = _with_room(table.vectors, cache_size)
-        self.trained = _with_room(table.trained.float().unsqueeze(1), cache_size)
+        room = table.vectors.new_zeros(cache_size, table.vectors.shape[1])
+        self.vectors = torch.cat([table.vectors, room])
+        self.trained = np.zeros(len(table) + cache_size, np.float32)
+        self.trained[: len(table)] = table.trained.numpy()
         self._encode = encode
         self._first_slot = len(table)
         # One object for all who hold an unknown card: evicting it from its row tells them all.
@@ -186,11 +188,15 @@ class CardIndex:
         """
         self._calls += 1
         rows = np.fromiter(map(_row, cards), np.int64, len(cards))
-        self._last_used[rows] = self._calls
-        if NO_ROW in rows:
+        # Without a sign NO_ROW, which is -1, is above all slots.
+        unknown = rows[rows.view(np.uint64) >= self._first_slot]
+        if not len(unknown):
+            return rows
+        self._last_used[unknown] = self._calls
+        if NO_ROW in unknown:
             self._insert(list(dict.fromkeys(card for card in cards if card.row == NO_ROW)))
             rows = np.fromiter(map(_row, cards), np.int64, len(cards))
-        self._unknown_count += int(np.count_nonzero(rows >= self._first_slot))
+        self._unknown_count += len(unknown)
         return rows
 
     def lacks_attributes(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -221,7 +227,3 @@ class CardIndex:
                 evicted.row = NO_ROW
             self._owners[slot] = entry
             entry.row = row
-
-
-def _with_room(known: Tensor, slots: int) -> Tensor:
-    return torch.cat([known, known.new_zeros(slots, known.shape[1])])

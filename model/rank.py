@@ -16,16 +16,20 @@ PROBABILITY_DECIMALS = 8
 """Enough for a sum of 1 within 1e-7, short enough to keep a reply small."""
 
 
-def tie_duplicates(logits: NDArray[np.float32], rows: Sequence[int]) -> None:
+def tie_duplicates(logits_N: NDArray[np.float32], card_N: NDArray[np.int64]) -> None:
     """Give copies of one card in a pack the same score, in place.
 
     They get it from the network too, but matrix kernels may round equal rows differently.
+
+    Args:
+        logits_N: of the cards of all packs.
+        card_N: a number each, which only copies in one pack share.
     """
-    if len(set(rows)) == len(rows):
+    ordered_N = np.sort(card_N)
+    if (ordered_N[1:] != ordered_N[:-1]).all():
         return
-    first: dict[int, int] = {}
-    for slot, row in enumerate(rows):
-        logits[slot] = logits[first.setdefault(row, slot)]
+    _, first, number_N = np.unique(card_N, return_index=True, return_inverse=True)
+    logits_N[:] = logits_N[first[number_N]]
 
 
 def probabilities(

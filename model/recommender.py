@@ -88,9 +88,9 @@ class Recommender:
         """
         picks = [self.look_up(request) for request in requests]
         batch = self.collate(picks, self.features(picks))
-        pick_N, widest = batch.pick_N.numpy(), max(len(pick.pack) for pick in picks)
+        pick_N, widest = batch.pick_N, max(len(pick.pack) for pick in picks)
         logits_BC = np.full((len(picks), widest), -np.inf, np.float32)
-        slot_N = np.arange(len(pick_N)) - batch.pack_starts.numpy()[pick_N]
+        slot_N = np.arange(len(pick_N)) - batch.pack_starts[pick_N]
         logits_BC[pick_N, slot_N] = self.predict(batch)
         return logits_BC
 
@@ -119,20 +119,15 @@ class Recommender:
 
     def predict(self, batch: RowBatch) -> NDArray[np.float32]:
         """Scores of the packs' cards (N,), one pack after the other; copies tie."""
-        logits_N = self.scorer.score(self.index.vectors, self.index.trained, batch).numpy()
-        rows = batch.pack_rows.tolist()
-        ends = [*batch.pack_starts.tolist()[1:], len(rows)]
-        start = 0
-        for end in ends:
-            tie_duplicates(logits_N[start:end], rows[start:end])
-            start = end
+        logits_N = self.scorer.score(self.index.vectors, self.index.trained, batch)
+        tie_duplicates(logits_N, batch.pick_N * len(self.index.vectors) + batch.pack_rows)
         return logits_N
 
     def rank(
         self, picks: Sequence[Pick], batch: RowBatch, logits_N: NDArray[np.float32], started: float
     ) -> list[PickResponse]:
         """Scores to answers; `started` is the `time.perf_counter()` that latency counts from."""
-        shares_N = probabilities(logits_N, batch.pick_N.numpy(), batch.pack_starts.numpy())
+        shares_N = probabilities(logits_N, batch.pick_N, batch.pack_starts)
         explanations = self._explain(picks, batch, logits_N)
         unknown = self._unknown_cards(batch)
         latency_ms = round((time.perf_counter() - started) * 1000, 3)
@@ -177,9 +172,8 @@ class Recommender:
         if not any(pick.explain for pick in picks):
             return {}
         # The same packs as first picks.
-        rows = batch.pack_rows.numpy()
         sizes = [len(pick.pack) for pick in picks]
-        without_pool_N = self.predict(collate_rows(rows, sizes, [0] * len(sizes)))
+        without_pool_N = self.predict(collate_rows(batch.pack_rows, sizes, [0] * len(sizes)))
         explanations = {}
         for number, start in enumerate(batch.pack_starts.tolist()):
             if picks[number].explain:
@@ -191,12 +185,12 @@ class Recommender:
     def _unknown_cards(self, batch: RowBatch) -> dict[int, list[PickWarning]]:
         """Warnings of cards that nothing is known of, by the pick's place in the batch."""
         warnings: dict[int, list[PickWarning]] = {}
-        starts = batch.starts.numpy()
-        for place in np.flatnonzero(self.index.lacks_attributes(batch.rows.numpy())).tolist():
+        starts = batch.starts
+        for place in np.flatnonzero(self.index.lacks_attributes(batch.rows)).tolist():
             # A pool without cards starts where the next one does, hence "right".
             hand = int(np.searchsorted(starts, place, "right")) - 1
             field = "pack" if place < len(batch.pick_N) else "pool"
-            warnings.setdefault(hand % len(batch.pack_starts), []).append(
+            warnings.setdefault(hand % batch.picks, []).append(
                 PickWarning(
                     "unknown_card",
                     f"$.{field}[{place - starts[hand]}]",
