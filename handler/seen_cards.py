@@ -141,19 +141,27 @@ class ShortWay:
         return picks
 
 
+_PACK = len(b'{"pack":[]}')
+_POOL = len(b',"pool":[]')
+_SET = len(b',"set":')
+_PACK_NUMBER = len(b',"pack_number":')
+_PICK_NUMBER = len(b',"pick_number":')
+_EXPLAIN = len(b',"explain":')
+
+
 def _least_bytes(frame: Frame) -> int:
     """How short a body of these fields can be, without their texts."""
-    least = len(b'{"pack":[]}') + len(frame.pack) - 1
+    least = _PACK + len(frame.pack) - 1
     if frame.pool is not UNSET:
-        least += len(b',"pool":[]') + max(0, len(frame.pool) - 1)
+        least += _POOL + max(0, len(frame.pool) - 1)
     if frame.set is not UNSET:
-        least += len(b',"set":')
+        least += _SET
     if frame.pack_number is not UNSET:
-        least += len(b',"pack_number":') + _digits(frame.pack_number)
+        least += _PACK_NUMBER + _digits(frame.pack_number)
     if frame.pick_number is not UNSET:
-        least += len(b',"pick_number":') + _digits(frame.pick_number)
+        least += _PICK_NUMBER + _digits(frame.pick_number)
     if frame.explain is not UNSET:
-        least += len(b',"explain":') + (len(b"true") if frame.explain else len(b"false"))
+        least += _EXPLAIN + (len(b"true") if frame.explain else len(b"false"))
     return least
 
 
