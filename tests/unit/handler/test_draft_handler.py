@@ -29,7 +29,6 @@ def _restore_process():
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
-    logging.getLogger("ts.metrics").setLevel(logging.NOTSET)
     gc.unfreeze()
     torch.backends.mkldnn.set_flags(True)
 
@@ -135,6 +134,7 @@ def test_nothing_leaves_the_handler_as_an_exception(handler, context, monkeypatc
 def test_metrics_are_reported_once_a_batch(handler, context, capsys):
     capsys.readouterr()
     send(handler, context, request(), request(), request(b"{"))
+    handler._metrics.flush()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     values = {line.split("]")[1].split(".")[0]: line.split(":")[1].split("|")[0] for line in lines}
@@ -154,7 +154,10 @@ def test_metrics_are_written_as_torchserve_writes_them(handler, context, capsys,
     samples = [("draft_latency_seconds", 0.25), ("draft_unknown_cards_total", 3)]
     capsys.readouterr()
     find = partial(draft_handler._metric, context.metrics)
-    BatchMetrics(find, ("draft", "Model")).report(samples)
+    metrics = BatchMetrics(find, ("draft", "Model"), period=3600)
+    metrics.report(samples)
+    assert capsys.readouterr().out == ""
+    metrics.flush()
     ours = capsys.readouterr().out.splitlines()
     with caplog.at_level(logging.INFO, logger="ts.metrics"):
         for (name, value), kind in zip(
@@ -197,4 +200,4 @@ def test_worker_threads_and_logs_are_set(handler):
     assert not torch.backends.mkldnn.enabled
     assert gc.get_freeze_count() > len(handler.recommender.checkpoint.table)
     assert logging.getLogger().level == logging.WARNING
-    assert logging.getLogger("ts.metrics").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("ts.metrics").isEnabledFor(logging.INFO)
