@@ -182,10 +182,11 @@ def whole_lines(text: bytes) -> tuple[list[bytes], bytes]:
 
     Others write to the same log: between two parts, but not into a line.
     """
-    *lines, rest = text.split(b"\n")
-    parts = [b""]
-    for line in lines:
-        if parts[-1] and len(parts[-1]) + len(line) >= select.PIPE_BUF:
-            parts.append(b"")
-        parts[-1] += line + b"\n"
-    return [part for part in parts if part], rest
+    parts, start, last = [], 0, text.rfind(b"\n") + 1
+    while start < last:
+        end = text.rfind(b"\n", start, start + select.PIPE_BUF) + 1
+        # A line that no pipe takes in one piece goes alone.
+        end = end or text.index(b"\n", start) + 1
+        parts.append(text[start:end])
+        start = end
+    return parts, text[last:]
