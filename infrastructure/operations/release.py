@@ -18,7 +18,6 @@ import base64
 import hashlib
 import json
 import os
-import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +36,6 @@ from infrastructure.operations.stack import Stack
 ROOT = Path(__file__).resolve().parent.parent.parent
 PREFIX = "models/draft"
 POINTER = f"{PREFIX}/latest.json"
-_VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,27 +133,6 @@ def newest_version(s3: Any, bucket: str) -> str | None:
             f"s3://{bucket}/{POINTER} is no pointer; restore an older version"
         ) from None
     return version
-
-
-def fetch_checked(s3: Any, bucket: str, version: str) -> bytes:
-    """A released archive's bytes.
-
-    Raises ReleaseDamaged unless they are those of its checksum file.
-    """
-    if not _VERSION.fullmatch(version):
-        raise ConfigurationError(f"VERSION={version} is no version, such as 0.1.0")
-    folder = f"{PREFIX}/{version}"
-    with access(f"reading release {version}"):
-        content: bytes = s3.get_object(Bucket=bucket, Key=f"{folder}/draft.mar")["Body"].read()
-        line = s3.get_object(Bucket=bucket, Key=f"{folder}/draft.mar.sha256")["Body"].read()
-    expected = line.decode(errors="replace").partition(" ")[0]
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != expected:
-        raise ReleaseDamaged(
-            f"s3://{bucket}/{folder}/draft.mar has the sha256 {digest}, not {expected}: "
-            "do not deploy it"
-        )
-    return content
 
 
 def _put_once(s3: Any, bucket: str, key: str, content: bytes) -> None:

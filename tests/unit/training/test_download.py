@@ -566,23 +566,32 @@ def test_a_folder_that_cannot_be_made_is_told(
     assert "Not a directory" in capsys.readouterr().err
 
 
-def test_an_interrupt_is_no_traceback(data: Data, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupt(handler: Handler, content: bytes) -> bool:
-        breaks_off(HALF, stall=2.0)(handler, content)
-        return True
+def test_an_interrupt_is_no_traceback(
+    data: Data, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    half_is_there, over = threading.Event(), threading.Event()
+    advance, arrived = Progress.advance, 0
+
+    def watch(progress: Progress, count: int) -> None:
+        nonlocal arrived
+        advance(progress, count)
+        arrived += count
+        if arrived >= HALF:
+            half_is_there.set()
 
     def press() -> None:
-        # The first half is there long before, also on a busy machine; the silence lasts longer.
-        while not data.web.requests:
-            time.sleep(0.005)
-        time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
+        if half_is_there.wait(30):
+            os.kill(os.getpid(), signal.SIGINT)
 
-    data.web.faults = [interrupt]
+    monkeypatch.setattr(Progress, "advance", watch)
+    data.web.faults = [breaks_off(HALF, until=over)]
     thread = threading.Thread(target=press)
     thread.start()
-    assert data.run(patience=replace(FAST, read_timeout=30.0)) == 130
-    thread.join()
+    try:
+        assert data.run(patience=replace(FAST, read_timeout=30.0)) == 130
+    finally:
+        over.set()
+        thread.join()
     assert "goes on where it stopped" in capsys.readouterr().err
     assert data.run() == 0
     assert data.draft_requests("Range")[-1] == f"bytes={HALF}-"

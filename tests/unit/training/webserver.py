@@ -96,14 +96,24 @@ def refuses(status: int, **headers: Any) -> Fault:
     return fault
 
 
-def breaks_off(after: int, mark: str | None = None, stall: float = 0.0) -> Fault:
-    """Promises all of what is asked for and sends `after` bytes of it; `stall`: falls silent."""
+def breaks_off(
+    after: int,
+    mark: str | None = None,
+    stall: float = 0.0,
+    until: threading.Event | None = None,
+) -> Fault:
+    """Promises all of what is asked for and sends `after` bytes of it.
+
+    It falls silent for `stall` seconds, or until something happens, before it hangs up.
+    """
 
     def fault(handler: Handler, content: bytes) -> bool:
         real, handler.wfile = handler.wfile, _Limited(handler.wfile, after)  # type: ignore[assignment]
         handler.answer(content, mark)
         handler.wfile = real
-        if stall:
+        if until is not None:
+            until.wait(60)
+        elif stall:
             threading.Event().wait(stall)
         handler.close_connection = True
         handler.connection.shutdown(socket.SHUT_RDWR)
